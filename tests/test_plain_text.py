@@ -123,7 +123,7 @@ def test_a_console_hides_secrets(monkeypatch):
 def test_trials_with_any_label_are_shown_to_their_end(text):
     was, terminal.console = terminal.console, PlainConsole(file=io.StringIO(), width=400)
     try:
-        with terminal.Progress(text, 1, text) as progress:
+        with terminal.StageProgress(text, 1, text) as progress:
             progress.handed_out(0, 1, {}, text, False)
             progress.epoch(0, {"epoch": 1, "objective": 0.5})
             terminal.console.print(progress._view())

@@ -44,7 +44,7 @@ STORAGE = default_storage()
 STORAGE_PATH = "sepray-results"
 
 # Flags that several commands have, described once.
-Model = Annotated[
+ModelArgument = Annotated[
     str,
     tyro.conf.Positional,
     tyro.conf.arg(
@@ -103,7 +103,7 @@ _texts: dict[Callable[..., Any], str] = {}  # help of each command
 
 
 @dataclass(frozen=True)
-class StoredStudy:
+class StudyFlags:
     """A study that was run before, and the stores that it is read from: flags of every command on a study."""
 
     name: Annotated[
@@ -131,7 +131,7 @@ class StoredStudy:
             share_like(own_folder(self.storage_path, self.name, checked_uid(uid)))
 
 
-Study = Annotated[StoredStudy, tyro.conf.arg(name="")]
+StudyArgument = Annotated[StudyFlags, tyro.conf.arg(name="")]
 
 
 def command(name: str) -> Callable[[Command], Command]:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @application.command("compare")
 def compare(
-    model: application.Model,
-    other: application.Model,
+    model: application.ModelArgument,
+    other: application.ModelArgument,
     task: Task = None,
     split: SplitName = "test",
     metric: Annotated[

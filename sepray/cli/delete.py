@@ -15,7 +15,7 @@ Yes = Annotated[bool, tyro.conf.arg(help="Do not ask.", help_behavior_hint="")]
 
 @application.command("delete")
 def delete(
-    study: application.Study,
+    study: application.StudyArgument,
     runs: application.Switch = False,
     models: application.Switch = False,
     yes: Yes = False,

@@ -31,7 +31,7 @@ BatchSize = Annotated[int, tyro.conf.arg(metavar="N", help="Number of items that
 
 @application.command("evaluate")
 def evaluate(
-    model: application.Model,
+    model: application.ModelArgument,
     task: Task = None,
     split: SplitName = "test",
     json: application.Json = False,

@@ -33,7 +33,7 @@ _Order = Literal["auto", "greedy", "importance", "given"]
 
 @application.command("explain")
 def explain(
-    study: application.Study,
+    study: application.StudyArgument,
     origin: _Origin = None,
     order: _Order = "auto",
     seeds: _Number = None,
@@ -75,7 +75,7 @@ def explain(
     return 0
 
 
-def _path(study: application.StoredStudy, options: PathOptions, json: bool, yes: bool) -> Explanation | int:
+def _path(study: application.StudyFlags, options: PathOptions, json: bool, yes: bool) -> Explanation | int:
     """Return the path of a study, trained unless there is one that meets the options; the exit status if it is not."""
     from ..driver import tracking_address
     from ..results.explaining import PathTraining

@@ -18,7 +18,7 @@ from ..errors import StorageError
 from .available import SEPRAY, Available, available
 
 _STATES = {"complete": "complete", "pruned": "stopped_early", "fail": "failed", "running": "running"}
-Row = dict[str, Any]
+ListRow = dict[str, Any]
 Kind = Literal["models", "studies", "tasks", "separators", "measures"]
 
 
@@ -55,12 +55,12 @@ def show(what: Kind, json: bool, storage: str, tracking_uri: str | None) -> None
         console.print(table)
 
 
-def _longest_word(rows: list[Row], column: str) -> int:
+def _longest_word(rows: list[ListRow], column: str) -> int:
     """Return the width that a column needs to break no word."""
     return max(len(word) for row in rows for word in [*_shown(row[column]).split(), column.partition("_")[0]])
 
 
-def _print_blocks(rows: list[Row], columns: list[str]) -> None:
+def _print_blocks(rows: list[ListRow], columns: list[str]) -> None:
     """Print a block for each row, where a table would have to break names: nobody can copy half a name."""
     from ..console.terminal import console
 
@@ -75,7 +75,7 @@ def _print_blocks(rows: list[Row], columns: list[str]) -> None:
             console.print(f"  {column.replace('_', ' '):{label}} {told}", soft_wrap=True)
 
 
-def _models(storage: str, tracking_uri: str | None) -> list[Row]:
+def _models(storage: str, tracking_uri: str | None) -> list[ListRow]:
     """Return the models of a registry, where there is one, and those that come with sepray."""
     from ..models.address import require_tracking
     from ..tracking import pretrained
@@ -101,7 +101,7 @@ def _models(storage: str, tracking_uri: str | None) -> list[Row]:
     ] + shipped
 
 
-def _pretrained(address: str) -> Row:
+def _pretrained(address: str) -> ListRow:
     from ..tracking import pretrained
 
     described = pretrained.describe(address)
@@ -117,7 +117,7 @@ def _pretrained(address: str) -> Row:
     }
 
 
-def _studies(storage: str, tracking_uri: str | None) -> list[Row]:
+def _studies(storage: str, tracking_uri: str | None) -> list[ListRow]:
     from .application import require_storage
 
     require_storage(storage)
@@ -160,7 +160,7 @@ def _name(part: Any) -> Any:
     return part.get("name") if isinstance(part, Mapping) else None
 
 
-def _tasks(storage: str, tracking_uri: str | None) -> list[Row]:
+def _tasks(storage: str, tracking_uri: str | None) -> list[ListRow]:
     return [
         {
             "task": task.name,
@@ -173,7 +173,7 @@ def _tasks(storage: str, tracking_uri: str | None) -> list[Row]:
     ]
 
 
-def _separators(storage: str, tracking_uri: str | None) -> list[Row]:
+def _separators(storage: str, tracking_uri: str | None) -> list[ListRow]:
     return [
         {
             "separator": separator.name,
@@ -186,7 +186,7 @@ def _separators(storage: str, tracking_uri: str | None) -> list[Row]:
     ]
 
 
-def _measures(storage: str, tracking_uri: str | None) -> list[Row]:
+def _measures(storage: str, tracking_uri: str | None) -> list[ListRow]:
     return [
         {
             "measure": name,
@@ -204,7 +204,7 @@ def _configurations(of: Available) -> list[str]:
     return [f"{of.name}:{name}" for name in of.configurations if not name.endswith("debug")]
 
 
-_LISTS: dict[Kind, Callable[[str, str | None], list[Row]]] = {
+_LISTS: dict[Kind, Callable[[str, str | None], list[ListRow]]] = {
     "models": _models,
     "studies": _studies,
     "tasks": _tasks,

@@ -15,7 +15,7 @@ Yes = Annotated[bool, tyro.conf.arg(help="Do not ask.", help_behavior_hint="")]
 
 
 @application.command("reconcile")
-def reconcile(study: application.Study, yes: Yes = False, json: application.Json = False) -> None:
+def reconcile(study: application.StudyArgument, yes: Yes = False, json: application.Json = False) -> None:
     """Send MLflow what it has missed of a study while it did not answer.
 
     The command reads the study's storage and folder. It creates missing runs, completes their metrics and states, and

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @application.command("report")
-def report(study: application.Study, json: application.Json = False) -> None:
+def report(study: application.StudyArgument, json: application.Json = False) -> None:
     """Make the report of a study again from its stores: figures, and one HTML page that holds them all.
 
     The report is written to the study's folder and, where MLflow answers, added to the study's run. A study that is
@@ -54,7 +54,7 @@ def _data(spec: StudySpec) -> TaskData | None:
         return None
 
 
-def _deliver(results: StudyResults, run_key: str, study: application.StoredStudy) -> None:
+def _deliver(results: StudyResults, run_key: str, study: application.StudyFlags) -> None:
     """Add the report's files to the study's run in MLflow; leave it to the driver where the study is running."""
     from ..console.terminal import console
     from ..driver import tracking_address

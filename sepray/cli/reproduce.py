@@ -18,7 +18,7 @@ _HELP = "Name of the study, or address of a registered model: models:/NAME/VERSI
 
 
 @dataclass(frozen=True)
-class StudyOrModel(application.StoredStudy):
+class StudyOrModel(application.StudyFlags):
     """A study, or a model that was packaged from one of its trainings."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY|MODEL", help=_HELP, help_behavior_hint="")]

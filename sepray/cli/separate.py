@@ -33,7 +33,7 @@ _STANDARD = "-"
 
 @application.command("separate")
 def separate(
-    model: application.Model,
+    model: application.ModelArgument,
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT", help_behavior_hint="")],
     output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = ".",
     source: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: all)")] = None,

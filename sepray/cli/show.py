@@ -20,7 +20,7 @@ _TRIALS_SHOWN = 10
 
 @application.command("show")
 def show(
-    study: application.Study,
+    study: application.StudyArgument,
     settings: Annotated[bool, tyro.conf.arg(help_behavior_hint="")] = False,
     json: application.Json = False,
 ) -> None:

@@ -18,7 +18,7 @@ from ..scoring import metrics
 from ..spec import published_settings
 from ..training.trainer import build
 from . import separators_flag
-from .separators_flag import START, Named
+from .separators_flag import START, NamedSeparator
 from .separators_flag import slug as slug
 from .spec import Comparison, Spaces, configured
 
@@ -113,7 +113,7 @@ def contenders(comparison: Comparison, spaces: Spaces, signal: Signal) -> tuple[
     return found, refused
 
 
-def contender(entry: Named, comparison: Comparison, spaces: Spaces, signal: Signal) -> Contender:
+def contender(entry: NamedSeparator, comparison: Comparison, spaces: Spaces, signal: Signal) -> Contender:
     """Return a separator with its settings: the published ones or else its defaults, changed by what was given.
 
     Args:
@@ -180,7 +180,7 @@ def contender(entry: Named, comparison: Comparison, spaces: Spaces, signal: Sign
     )
 
 
-def _configuration(module: ModuleType, entry: Named) -> tuple[Any, str, str]:
+def _configuration(module: ModuleType, entry: NamedSeparator) -> tuple[Any, str, str]:
     """Return the configuration of an entry, the published setting that it names, and the name of its search space.
 
     NAME:CONFIGURATION has the search space of that name, or else of what the name begins with. NAME alone, or with a

@@ -9,7 +9,7 @@ from ..console.exit_status import BUG, format_error
 from ..console.terminal import console, size
 from ..dry_run import estimator
 from ..dry_run.estimate import Estimate
-from ..dry_run.schedule import Range
+from ..dry_run.schedule import EstimateRange
 from ..dry_run.text import basis, command, count, failure, number, row, short, span
 from ..errors import SeprayError, one_line
 from ..loading import load_task
@@ -43,10 +43,10 @@ class ComparisonEstimate:
         return sum(e.progress.left + e.progress.retrainings_left for _, e in self.studies)
 
     @property
-    def seconds(self) -> Range:
+    def seconds(self) -> EstimateRange:
         """Time of all studies, which run one after another."""
         known = (estimate.seconds for _, estimate in self.studies if estimate.seconds)
-        return sum(known, Range(0.0, 0.0, 0.0))
+        return sum(known, EstimateRange(0.0, 0.0, 0.0))
 
     @property
     def memory(self) -> int:

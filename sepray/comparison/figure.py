@@ -10,16 +10,16 @@ from matplotlib.axes import Axes
 from ..plain_text import in_figure_label, in_own_style
 from ..report.figures import BLACK, BLUE, GREY, STYLE, VERMILLION, MediaFile, new_figure, render
 from ..scoring.tables import over_sources
-from .table import MEAN, Row, Table, heading, number, rises
+from .table import MEAN, ComparisonTable, SystemRow, heading, number, rises
 
 
-def pictures(table: Table) -> list[MediaFile]:
+def pictures(table: ComparisonTable) -> list[MediaFile]:
     """Return a figure for each measure, as SVG for papers and as PNG."""
     with in_own_style(STYLE):
         return [shown for measure in table.measures for shown in _measure(table, measure)]
 
 
-def _measure(table: Table, measure: str) -> Sequence[MediaFile]:
+def _measure(table: ComparisonTable, measure: str) -> Sequence[MediaFile]:
     """Draw every system: the middle half of the items as a box, the mean with its interval, each seed as a dot."""
     shown = [row for row in table.rows if (measure, MEAN) in row.cells]
     reference = next((row for row in shown if row.system == table.reference), None)
@@ -52,7 +52,7 @@ def _measure(table: Table, measure: str) -> Sequence[MediaFile]:
     return [render(figure, f"{measure}.{kind}", words, caption) for kind in ("svg", "png")]
 
 
-def _row(row: Row, measure: str, place: int, colour: str, axes: Axes) -> None:
+def _row(row: SystemRow, measure: str, place: int, colour: str, axes: Axes) -> None:
     each = np.stack([over_sources(measure, one) for one in row.scores[measure]])
     each = each[:, np.isfinite(each).all(0)]  # of BSS Eval some items may have no score
     drawn = axes.boxplot(

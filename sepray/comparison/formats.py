@@ -15,7 +15,7 @@ from rich.text import Text
 
 from ..plain_text import escape_controls, in_csv, in_markdown, in_one_line
 from ..scoring.many_systems import ScoreSummary
-from .table import MEAN, Row, Table, count, heading, number, p_value, rises, seconds
+from .table import MEAN, ComparisonTable, SystemRow, count, heading, number, p_value, rises, seconds
 
 NO_FIGURE = "-"
 """What stands where there is no figure."""
@@ -36,7 +36,7 @@ _ESCAPES = {
 }
 
 
-def terminal(table: Table) -> Iterator[RenderableType]:
+def terminal(table: ComparisonTable) -> Iterator[RenderableType]:
     """Yield what the terminal shows: a table for each measure, a table of costs, and the caption."""
     for measure in table.measures:
         better = "more" if rises(measure) else "less"
@@ -65,7 +65,7 @@ def terminal(table: Table) -> Iterator[RenderableType]:
     yield Text(escape_controls(table.caption), style="dim")
 
 
-def markdown(table: Table) -> str:
+def markdown(table: ComparisonTable) -> str:
     """Return the table as Markdown, the best separator of a column in bold, those without figures at the end."""
     head = ["system"]
     for measure in table.measures:
@@ -89,7 +89,7 @@ def markdown(table: Table) -> str:
     return "\n".join([f"**{in_markdown(table.title)}**", "", *body, "", in_markdown(table.caption), ""])
 
 
-def latex(table: Table) -> str:
+def latex(table: ComparisonTable) -> str:
     """Return the table for a two-column paper, with the package booktabs; the interval stands below its mean."""
     width = len(table.columns) + len(_TESTS)
     groups, rules, head = ["System"], [], [""]
@@ -122,7 +122,7 @@ def latex(table: Table) -> str:
     return latex_table(" ".join([table.title + ".", table.caption, *notes]), label, form, lines)
 
 
-def comma_separated(table: Table) -> str:
+def comma_separated(table: ComparisonTable) -> str:
     """Return the table as CSV, with one line for each system and one column for each figure, in full precision.
 
     Columns of figures are named ``<measure>/<column>/<figure>``; ``p`` is not corrected, ``p_holm`` is. ``u``,
@@ -158,7 +158,7 @@ def comma_separated(table: Table) -> str:
     return stream.getvalue()
 
 
-def scores(table: Table, sources: list[str]) -> str:
+def scores(table: ComparisonTable, sources: list[str]) -> str:
     """Return every score as CSV, for further analysis: a line for each system, seed, test item and source.
 
     What an item was cut from stands in a column for each part of a mixture, where the task says so.
@@ -253,7 +253,7 @@ def _math(text: str) -> str:
     return text.replace("<", "$<$") if text.startswith("<") else escape(text)
 
 
-def _tests(row: Row, measure: str, table: Table) -> list[str]:
+def _tests(row: SystemRow, measure: str, table: ComparisonTable) -> list[str]:
     """Return the cells of the tests: p of the paired one, its effect size, p of the unpaired one."""
     if row.system == table.reference:
         return ["ref.", "-", "-"]
@@ -268,14 +268,14 @@ def _tests(row: Row, measure: str, table: Table) -> list[str]:
     return [p_value(cell.paired.p_holm), f"{cell.paired.effect:+.2f}", unpaired]
 
 
-def _costs(row: Row) -> list[str]:
+def _costs(row: SystemRow) -> list[str]:
     if row.entry is None:
         return ["-"] * len(_COSTS)
     contender = row.entry.contender
     return [contender.supervision, str(row.seeds), count(contender.parameters), seconds(row.entry.training_seconds)]
 
 
-def _note(row: Row) -> str:
+def _note(row: SystemRow) -> str:
     return row.entry.missing if row.entry else ""
 
 

@@ -22,12 +22,12 @@ from ..tracking.environment import environment_tags
 from ..tracking.tracker import Tracker
 from . import figure, formats, imported, table
 from .contenders import LeftOut, contenders, slug, task_config
-from .running import Outcome, run_all
+from .running import ComparisonFigures, run_all
 from .spec import Comparison, Spaces
 
 
 @dataclass(frozen=True)
-class Result:
+class ComparisonResult:
     """The result of a comparison.
 
     Attributes:
@@ -41,8 +41,8 @@ class Result:
     comparison: Comparison
     status: int
     data: TaskData
-    outcome: Outcome | None = None
-    table: table.Table | None = None
+    outcome: ComparisonFigures | None = None
+    table: table.ComparisonTable | None = None
 
 
 def run(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = None) -> int:
@@ -50,7 +50,7 @@ def run(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = 
     return result(comparison, spaces, permitted).status
 
 
-def result(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = None) -> Result:
+def result(comparison: Comparison, spaces: Spaces, permitted: Permissions | None = None) -> ComparisonResult:
     """Run all studies, publish the table, and return it with what it was made of.
 
     Args:
@@ -74,7 +74,7 @@ def result(comparison: Comparison, spaces: Spaces, permitted: Permissions | None
     try:
         outcome = run_all(comparison, task, data, taking_part, permitted)
     except KeyboardInterrupt as error:
-        return Result(comparison, interruption.status_of(error), data)
+        return ComparisonResult(comparison, interruption.status_of(error), data)
     outcome.left_out += refused
     for left in outcome.left_out:
         if left.bug:
@@ -82,15 +82,17 @@ def result(comparison: Comparison, spaces: Spaces, permitted: Permissions | None
     if not outcome.entries:
         reasons = "; ".join(f"{left.system}: {left.reason}" for left in outcome.left_out)
         console.print(f"\nno separator has figures: {reasons}", soft_wrap=True, markup=False)
-        return Result(comparison, 1, data, outcome)
+        return ComparisonResult(comparison, 1, data, outcome)
     found = table.build(comparison, data, outcome, others)
     publish(comparison, task, data, outcome, found)
     if len(outcome.left_out) > len(refused):
         console.print("The same command tries the separators without figures again.")
-    return Result(comparison, 0, data, outcome, found)
+    return ComparisonResult(comparison, 0, data, outcome, found)
 
 
-def publish(comparison: Comparison, task: object, data: TaskData, outcome: Outcome, found: table.Table) -> Path:
+def publish(
+    comparison: Comparison, task: object, data: TaskData, outcome: ComparisonFigures, found: table.ComparisonTable
+) -> Path:
     """Write tables and figures to the comparison's folder, its MLflow run and the terminal; return the folder."""
     # Known by its studies: after the storage was deleted, the same name is another comparison.
     uid = identity.digest({e.contender.key: e.uid for e in outcome.entries})[:8]
@@ -124,8 +126,8 @@ def _track(
     comparison: Comparison,
     task: object,
     data: TaskData,
-    outcome: Outcome,
-    found: table.Table,
+    outcome: ComparisonFigures,
+    found: table.ComparisonTable,
     folder: Path,
     files: list[str],
 ) -> None:

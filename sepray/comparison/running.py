@@ -73,7 +73,7 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Entry:
+class SeparatorFigures:
     """Figures of a separator.
 
     Attributes:
@@ -100,7 +100,7 @@ class Entry:
 
 
 @dataclass
-class Outcome:
+class ComparisonFigures:
     """Figures of all separators.
 
     Attributes:
@@ -108,7 +108,7 @@ class Outcome:
         left_out: separators without, and why.
     """
 
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[SeparatorFigures] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
 
 
@@ -118,7 +118,7 @@ def run_all(
     data: TaskData,
     taking_part: Sequence[Contender],
     permitted: Permissions | None = None,
-) -> Outcome:
+) -> ComparisonFigures:
     """Run the study of every separator to its end and score it; an error in one does not stop the others.
 
     Args:
@@ -131,7 +131,7 @@ def run_all(
     Raises:
         KeyboardInterrupt: a signal; the study that was running has said how to go on.
     """
-    outcome = Outcome()
+    outcome = ComparisonFigures()
     with one_ray():
         for place, contender in enumerate(taking_part, 1):
             console.print(f"\n{place} of {len(taking_part)}: {contender.system}", style="bold", soft_wrap=True)
@@ -143,7 +143,7 @@ def run_all(
                 found = LeftOut(contender.system, one_line(error))
             except Exception as error:
                 found = LeftOut(contender.system, f"{type(error).__name__}: {one_line(error)}", error)
-            if isinstance(found, Entry):
+            if isinstance(found, SeparatorFigures):
                 outcome.entries.append(found)
             else:
                 console.print(f"{contender.system} has no figures: {found.reason}", soft_wrap=True, markup=False)
@@ -153,7 +153,7 @@ def run_all(
 
 def _run(
     spec: StudySpec, contender: Contender, data: TaskData, permitted: Permissions | None, measures: Sequence[str] = ()
-) -> Entry | LeftOut:
+) -> SeparatorFigures | LeftOut:
     """Run one study, and score all seeds of the settings that it has chosen."""
     status = study.execute(spec, permitted)
     if status in interruption.STATUSES:
@@ -179,7 +179,7 @@ def _run(
     sound, measured = [t for t in feasible if t.number in scored], list(scored.values())
     lost = [t for t in mine if t not in sound]
     why = _GONE if lost and lost[-1] in feasible else _reason(lost[-1]) if lost else ""
-    return Entry(
+    return SeparatorFigures(
         contender=contender,
         scores={
             m: np.stack([one[m] for one, _ in measured]) for m in measured[0][0] if all(m in s for s, _ in measured)

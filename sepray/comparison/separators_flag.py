@@ -16,7 +16,7 @@ _FORM_WORDS = "[NAME=]SEPARATOR[:CONFIGURATION or :SETTING] [FIELD=VALUE ...]"
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedSeparator:
     """One of ``--separators``: ``[NAME=]SEPARATOR[:CONFIGURATION or :SETTING] [FIELD=VALUE ...]``.
 
     Attributes:
@@ -48,7 +48,7 @@ class Named:
         return slug(self.name or self.words)
 
 
-def read(text: str) -> Named:
+def read(text: str) -> NamedSeparator:
     """Return one of ``--separators``.
 
     The names of published settings may have blanks, so settings are what is at the end: ``FT=cass:CASS with cross
@@ -63,7 +63,7 @@ def read(text: str) -> Named:
     name, what, given = found.groups()
     separator, _, wanted = what.partition(":")
     settings = {field: value for field, _, value in (each.partition("=") for each in given.split())}
-    return Named(name or "", separator, wanted, settings)
+    return NamedSeparator(name or "", separator, wanted, settings)
 
 
 def refuse_stray_settings(separators: Iterable[str]) -> None:

@@ -143,7 +143,7 @@ class Comparison(Changeable):
         imported.check(self.museval_results, self.measures)
         self.first_study().check()
 
-    def entries(self) -> list[separators_flag.Named]:
+    def entries(self) -> list[separators_flag.NamedSeparator]:
         """Return what takes part: the separators, and the baselines that are not among them."""
         found = [separators_flag.read(each) for each in self.separators or registry.names("sepray.separators")]
         beside = (separators_flag.read(each) for each in self.baselines)

@@ -23,7 +23,7 @@ from ..spec import choosing
 from ..training import views
 from .contenders import Contender, LeftOut, slug
 from .imported import Imported
-from .running import Entry, Outcome, Scores
+from .running import ComparisonFigures, Scores, SeparatorFigures
 from .spec import Comparison
 
 MEAN = "mean"
@@ -32,7 +32,7 @@ UNPROCESSED = "unprocessed mixture"
 
 
 @dataclass(frozen=True)
-class Row:
+class SystemRow:
     """A row of the table: a separator, an imported method or a bound.
 
     Attributes:
@@ -48,7 +48,7 @@ class Row:
     system: str
     scores: Scores
     cells: Mapping[tuple[str, str], ScoreSummary]
-    entry: Entry | None = None
+    entry: SeparatorFigures | None = None
     kind: str = "bound"
 
     @property
@@ -58,7 +58,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class ComparisonTable:
     """The result of a comparison.
 
     Attributes:
@@ -79,7 +79,7 @@ class Table:
     caption: str
     measures: Sequence[str]
     columns: Sequence[str]
-    rows: Sequence[Row]
+    rows: Sequence[SystemRow]
     left_out: Sequence[LeftOut]
     reference: str
     best: Mapping[tuple[str, str], str] = field(default_factory=dict)
@@ -88,12 +88,14 @@ class Table:
     samples: str = ""
 
     @property
-    def separators(self) -> list[Row]:
+    def separators(self) -> list[SystemRow]:
         """Rows of separators."""
         return [row for row in self.rows if row.entry is not None]
 
 
-def build(comparison: Comparison, data: TaskData, outcome: Outcome, others: Imported | None = None) -> Table:
+def build(
+    comparison: Comparison, data: TaskData, outcome: ComparisonFigures, others: Imported | None = None
+) -> ComparisonTable:
     """Return the table of a comparison.
 
     Args:
@@ -151,11 +153,13 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome, others: Impo
         if having := [name for name in own if name in figures]:
             best[measure, column] = min((way * figures[name].mean, k, name) for k, name in enumerate(having))[2]
     rows = [
-        Row(e.contender.key, e.contender.system, scores[e.contender.system], cells[e.contender.system], e, "separator")
+        SystemRow(
+            e.contender.key, e.contender.system, scores[e.contender.system], cells[e.contender.system], e, "separator"
+        )
         for e in entries
     ]
-    rows += [Row(slug(key), name, scores[name], cells[name], kind="imported") for key, name in titles.items()]
-    rows += [Row(slug(name), name, scores[name], cells[name]) for name in bounds]
+    rows += [SystemRow(slug(key), name, scores[name], cells[name], kind="imported") for key, name in titles.items()]
+    rows += [SystemRow(slug(name), name, scores[name], cells[name]) for name in bounds]
     title = f"{comparison.name}: {plural(len(entries), 'separator')} on {comparison.task}"
     frames = (n_fft, hop) if len(bounds) > 1 else None
     few = too_few(units, len(ranked) - 1)
@@ -163,7 +167,7 @@ def build(comparison: Comparison, data: TaskData, outcome: Outcome, others: Impo
     caption = _caption(comparison, data, units, len(ranked) - 1, f"{reference}, {how}", frames, notes)
     seen = _samples(data, entries)
     caption = (others.words if others is not None else "") + caption + seen
-    return Table(
+    return ComparisonTable(
         title, caption, comparison.measures, columns, rows, outcome.left_out, reference, best, few, units, seen.strip()
     )
 
@@ -176,14 +180,16 @@ def _middle(values: NDArray[np.float64], measure: str) -> float:
     return float(values.mean())
 
 
-def _samples(data: TaskData, entries: Sequence[Entry]) -> str:
+def _samples(data: TaskData, entries: Sequence[SeparatorFigures]) -> str:
     """Return what the unpaired samples were that separators saw, in a sentence; empty where none saw any."""
     seen = {e.contender.supervision for e in entries}
     notes = {views.note(data.train, how, data.unit_names) for how in Supervision if how.value in seen} - {""}
     return "".join(f" {note[0].upper()}{note[1:]}." for note in sorted(notes))
 
 
-def _reference(comparison: Comparison, data: TaskData, entries: Sequence[Entry]) -> tuple[Entry, str]:
+def _reference(
+    comparison: Comparison, data: TaskData, entries: Sequence[SeparatorFigures]
+) -> tuple[SeparatorFigures, str]:
     """Return the system that the others are tested against, and how it was chosen: by name, or on validation.
 
     Never the best on the test split: of equal systems the luckiest would be it, and the others look worse.

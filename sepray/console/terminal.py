@@ -96,7 +96,7 @@ def _short(name: str) -> str:
 
 
 @dataclass
-class Progress:
+class StageProgress:
     """Progress of one stage of a study: a live view in a terminal, one line for each trial elsewhere.
 
     Args:

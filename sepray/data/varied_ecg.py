@@ -50,7 +50,7 @@ _REACH = 0.75  # seconds from the R peak, beyond which a beat is nothing
 
 
 @dataclass(frozen=True)
-class Beats:
+class Rhythm:
     """Beats of some items.
 
     Attributes:
@@ -83,7 +83,7 @@ class Shapes:
 
 def beats(
     random: np.random.Generator, items: int, bpm: Range, seconds: float, ectopic: float = 0.0, missed: float = 0.0
-) -> Beats:
+) -> Rhythm:
     """Return when hearts beat, and how strongly.
 
     Args:
@@ -113,7 +113,7 @@ def beats(
     depth = random.uniform(*MODULATION, items)[:, None]
     strength = 1 + depth * np.sin(2 * np.pi * breath[:, None] * times + phase[1][:, None])
     there = random.uniform(0, 1, (items, count)) >= missed
-    return Beats(times, period, strength * there, early)
+    return Rhythm(times, period, strength * there, early)
 
 
 def shapes(random: np.random.Generator, period: Array, fetal: bool) -> Shapes:
@@ -159,13 +159,13 @@ def seen_by_leads(random: np.random.Generator, shape: Shapes, fetal: bool, leads
     return replace(shape, amplitudes=directions @ components)
 
 
-def widenings(random: np.random.Generator, of: Beats) -> Array:
+def widenings(random: np.random.Generator, of: Rhythm) -> Array:
     """Return how much wider than the others QRS complexes are, ``[item, beat]``: 1 but for ectopic ones."""
     widths: Array = np.where(of.ectopic, random.uniform(*ECTOPIC_WIDTH, of.ectopic.shape), 1.0)
     return widths
 
 
-def complexes(of: Beats, shape: Shapes, widening: Array, seconds: float) -> Array:
+def complexes(of: Rhythm, shape: Shapes, widening: Array, seconds: float) -> Array:
     """Return when there are QRS complexes, ``[item, beat]`` in seconds, NaN where there is none in the item.
 
     The time of one is the centre of the energies of Q, R and S over all leads, wherever the highest peak is: R may be
@@ -180,7 +180,7 @@ def complexes(of: Beats, shape: Shapes, widening: Array, seconds: float) -> Arra
     return times
 
 
-def drawn(of: Beats, shape: Shapes, widening: Array, rate: float, samples: int) -> Array:
+def drawn(of: Rhythm, shape: Shapes, widening: Array, rate: float, samples: int) -> Array:
     """Return ``[item, lead, time]``: the beats in their shapes, from ``MARGIN`` before the items' start on.
 
     It is ``[item, time]`` for shapes of amplitudes ``[item, wave]``.

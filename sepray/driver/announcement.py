@@ -17,7 +17,7 @@ from ..search.storage import STORAGE_FAILURES, load_study
 from ..spec.study import StudySpec
 from ..tracking.tracker import Tracker
 from . import notes
-from .final_scores import Result
+from .final_scores import KeptResult
 from .registration import Registration
 from .study_commands import on_study
 
@@ -25,7 +25,7 @@ from .study_commands import on_study
 def show(
     spec: StudySpec,
     data: TaskData,
-    result: Result,
+    result: KeptResult,
     registration: Registration,
     commands: Sequence[str],
     report: Path | None,
@@ -64,7 +64,7 @@ def show(
 def keep(
     spec: StudySpec,
     data: TaskData,
-    result: Result,
+    result: KeptResult,
     registration: Registration,
     commands: Sequence[str],
     has_report: bool,

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from ..choices import Objective
 
-Row = tuple[int, dict[str, float]]
+BestStep = tuple[int, dict[str, float]]
 """Number of a trial, and the metrics of that step."""
 
 
@@ -30,7 +30,7 @@ class BestSoFar:
         self._next = 0
         self._best: dict[str, float] = {}
 
-    def ended(self, number: int, values: Sequence[float] | None) -> list[Row]:
+    def ended(self, number: int, values: Sequence[float] | None) -> list[BestStep]:
         """Take a trial that has ended; return the steps that are complete now.
 
         Args:
@@ -58,7 +58,7 @@ def compared(trial: FrozenTrial) -> Sequence[float] | None:
     return trial.values if trial.values and all(value <= 0 for value in trial.constraints.values()) else None
 
 
-def history(best: BestSoFar, trials: Iterable[FrozenTrial]) -> list[tuple[Row, int]]:
+def history(best: BestSoFar, trials: Iterable[FrozenTrial]) -> list[tuple[BestStep, int]]:
     """Give all trials that have ended to ``best``; return the steps, each with its time in milliseconds since 1970."""
     found, latest = [], 0
     for trial in sorted((t for t in trials if t.state.is_finished()), key=lambda t: t.number):

@@ -9,7 +9,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from ..choices import Objective
-from ..console.terminal import Progress, console
+from ..console.terminal import StageProgress, console
 from ..search.outcomes import Outcome
 from ..tracking.tracker import Tracker
 from . import runs
@@ -39,7 +39,7 @@ class StageEvents:
         self,
         stage: str,
         tracker: Tracker,
-        progress: Progress,
+        progress: StageProgress,
         discard: Callable[[int], None],
         objectives: Sequence[Objective],
         earlier: Iterable[FrozenTrial] = (),

@@ -32,10 +32,10 @@ from ..training import views
 from . import pairs
 from .champion import Champion
 from .finished_trials import Finished
-from .mean_rows import Row
+from .mean_rows import MeanRow
 from .pairs import Compared
 
-Result = Mapping[str, Any]
+KeptResult = Mapping[str, Any]
 """``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,
 ``scores`` (measure -> ``[item][source]``, the champion's), ``units`` (what ``Units.plain`` returns of the test
 split), ``scored`` (what these scores are of: test items, or whole tracks), ``validation_scores`` (as ``scores``, on
@@ -49,12 +49,12 @@ unpaired samples were from (empty where there were none). Results of older versi
 ``validation_scores`` and ``references``."""
 
 
-def load_result(folder: Path) -> Result | None:
+def load_result(folder: Path) -> KeptResult | None:
     """Return the result that an earlier start has kept in a study's folder; None for none that can be read."""
     return read_result(folder)
 
 
-def save_result(folder: Path, result: Result) -> None:
+def save_result(folder: Path, result: KeptResult) -> None:
     """Keep a result in a study's folder."""
     write(folder, RESULT, json.dumps(result))
 
@@ -65,8 +65,8 @@ def score_all(
     champion: Champion,
     searched: Sequence[Finished],
     systems: Compared,
-    others: Sequence[Row] = (),
-) -> Result:
+    others: Sequence[MeanRow] = (),
+) -> KeptResult:
     """Score the champion, the pairs, the published settings and the bounds on the test split.
 
     Published settings whose trained weights are lost have no row. Those that were not trained again, in a study of an

@@ -18,7 +18,7 @@ from ..spec.study import StudySpec
 from ..tracking.tracker import Tracker
 from . import announcement, failed_trials, mean_rows, packaged_champion, pairs, registration, study_report
 from .champion import Champion, choose_champion, may_win
-from .final_scores import Result, has_weights, load_result, save_result, score_all
+from .final_scores import KeptResult, has_weights, load_result, save_result, score_all
 from .finished_trials import Finished
 from .registration import Registration
 from .retrainings import Retraining
@@ -113,18 +113,18 @@ class Finish:
         return 1 if problem else 0
 
     def _is_stale(
-        self, result: Result, champion: Champion, systems: pairs.Compared, rows: Sequence[mean_rows.Row]
+        self, result: KeptResult, champion: Champion, systems: pairs.Compared, rows: Sequence[mean_rows.MeanRow]
     ) -> bool:
         return is_stale(result, self._spec, self._data.signal, champion, systems, rows)
 
-    def _rows(self, finals: Sequence[Finished], champion: Champion, systems: pairs.Compared) -> list[mean_rows.Row]:
+    def _rows(self, finals: Sequence[Finished], champion: Champion, systems: pairs.Compared) -> list[mean_rows.MeanRow]:
         """Return the rows of means over seeds beside those that are compared: the champion's, and published settings'.
 
         A study of an older version has no such retrainings, and keeps its table.
         """
         return mean_rows.rows(self._spec, finals, champion, systems, self._references)
 
-    def _with_answer(self, result: Result) -> Result:
+    def _with_answer(self, result: KeptResult) -> KeptResult:
         """Return a result with the answer that its pairs and the trials give; one of an older version as it is."""
         if "pairs" not in result:
             return result
@@ -150,7 +150,7 @@ class Finish:
         self._tracker.study_finished({}, {"outcome": "nothing to register"}, note)
         return failed_trials.exit_status(trials)
 
-    def announce(self, result: Result, problem: str = "") -> None:
+    def announce(self, result: KeptResult, problem: str = "") -> None:
         """Register the packaged champion, unless it is registered already, and show the result.
 
         An oracle is never registered: it is told the true sources.
@@ -175,7 +175,7 @@ class Finish:
         version = registered.version or ("waiting" if packaged_champion.is_packaged(self._model) else "none")
         announcement.keep(spec, data, result, registered, commands, report is not None, version, tracker)
 
-    def _register(self, result: Result) -> Registration:
+    def _register(self, result: KeptResult) -> Registration:
         """Register the packaged champion; a server that did not answer is asked again once it has taken all else."""
         spec, data, tracker = self._spec, self._data, self._tracker
         registered = registration.register(spec, data, result, self._model, tracker)

@@ -13,7 +13,7 @@ from .pairs import Compared
 
 
 @dataclass(frozen=True)
-class Row:
+class MeanRow:
     """A row of the final table.
 
     Attributes:
@@ -33,7 +33,7 @@ def rows(
     champion: Champion,
     systems: Compared,
     references: Mapping[str, str],
-) -> list[Row]:
+) -> list[MeanRow]:
     """Return the rows of a study: the champion's where it is in no pair, and then the published settings'.
 
     Args:
@@ -51,10 +51,10 @@ def rows(
         by_role.setdefault(str(trial.attributes.get("role")), []).append(trial)
     there = {t.number for system in (*systems.systems, *systems.best) for t in system.members.values()}
     own = by_role.get(champion.role, [])
-    found = [Row(champion.role, own)] if len(own) > 1 and champion.member.number not in there else []
+    found = [MeanRow(champion.role, own)] if len(own) > 1 and champion.member.number not in there else []
     budget = spec.budget
     for label, role in references.items():
         epochs = own_epochs(label, budget.reference_budget, spec.reference_epochs) or budget.max_epochs
         title = row_title(label, epochs, spec.reference_epochs.get(label))
-        found += [Row(title, by_role[role], label)] if role in by_role else []
+        found += [MeanRow(title, by_role[role], label)] if role in by_role else []
     return found

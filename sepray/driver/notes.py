@@ -16,20 +16,20 @@ from ..scoring.explanation import of_result
 from ..scoring.tables import ResultRow, markdown_table, shows_objectives
 from ..scoring.units import ITEMS, sample_words
 from ..spec.study import StudySpec
-from .final_scores import Result
+from .final_scores import KeptResult
 
 LONGEST = 5000
 """Characters that MLflow's databases keep of a model's description."""
 _GAP, _UNBROKEN = "&emsp;", "\u00a0"
 
 
-def answer_of(result: Result) -> Answer | None:
+def answer_of(result: KeptResult) -> Answer | None:
     """Return the answer in a result; None where it has none, and for a result of an older version."""
     kept = result.get("answer")
     return Answer.restored(kept) if kept else None
 
 
-def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, list[str], list[ResultRow], str]:
+def table_words(spec: StudySpec, data: TaskData, result: KeptResult) -> tuple[str, list[str], list[ResultRow], str]:
     """Return title, columns, rows and caption of the final table.
 
     Where the objectives have several measures, each objective is a column.
@@ -53,7 +53,7 @@ def table_words(spec: StudySpec, data: TaskData, result: Result) -> tuple[str, l
     return title, columns, [ResultRow(**row) for row in result["rows"]], caption
 
 
-def test_metrics(spec: StudySpec, data: TaskData, result: Result) -> dict[str, float]:
+def test_metrics(spec: StudySpec, data: TaskData, result: KeptResult) -> dict[str, float]:
     """Return what the champion scored on the test split, by the names of MLflow's metrics."""
     values, metric = result["rows"][0]["values"], result["metric"]
     metrics = {f"test/{s}/{metric}": float(values[s][0]) for s in data.signal.sources if s in values}
@@ -73,7 +73,7 @@ def readable(settings: Mapping[str, Any]) -> dict[str, str]:
     return {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in settings.items()}
 
 
-def describe(spec: StudySpec, data: TaskData, result: Result) -> list[str]:
+def describe(spec: StudySpec, data: TaskData, result: KeptResult) -> list[str]:
     """Return the paragraphs on a result: the answer with its table, the champion's settings, the final table.
 
     Where an ablation path was trained, it comes after the settings.
@@ -108,7 +108,7 @@ def _spaced_row(line: str) -> str:
 
 
 def describe_study(
-    spec: StudySpec, data: TaskData, result: Result, registered: str, commands: Sequence[str], has_report: bool
+    spec: StudySpec, data: TaskData, result: KeptResult, registered: str, commands: Sequence[str], has_report: bool
 ) -> str:
     """Return the description of a study's own run.
 
@@ -127,7 +127,7 @@ def describe_study(
     return "\n\n".join(note)
 
 
-def describe_model(spec: StudySpec, data: TaskData, result: Result) -> str:
+def describe_model(spec: StudySpec, data: TaskData, result: KeptResult) -> str:
     """Return the description of a registered model and its version, with where it comes from.
 
     Paragraphs beyond what MLflow keeps are left out, the last ones first.

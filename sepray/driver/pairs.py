@@ -25,7 +25,7 @@ _AT = " at the settings of "
 
 
 @dataclass(frozen=True)
-class System:
+class ComparedSystem:
     """An arm, a control or a finalist: trainings that differ in their seed, and in arms perhaps in their settings.
 
     Attributes:
@@ -49,9 +49,9 @@ class Compared:
         best: arms at their own best settings, where these differ from those of the pairs; they are in no contrast.
     """
 
-    systems: Sequence[System]
+    systems: Sequence[ComparedSystem]
     contrasts: Sequence[tuple[str, str]]
-    best: Sequence[System] = ()
+    best: Sequence[ComparedSystem] = ()
 
 
 def compared(finals: Iterable[Finished], plan: Sequence[Retraining], controls: Collection[str]) -> Compared:
@@ -72,7 +72,7 @@ def compared(finals: Iterable[Finished], plan: Sequence[Retraining], controls: C
     return replace(_with_controls(Compared(systems, contrasts), by_role, controls), best=_best_of_arms(by_role))
 
 
-def _arms(by_role: Mapping[str, Sequence[Finished]]) -> list[System]:
+def _arms(by_role: Mapping[str, Sequence[Finished]]) -> list[ComparedSystem]:
     """Return the arms that have finished at the same settings, the control first."""
     members: dict[str, dict[tuple[int, int], Finished]] = {}
     for trials in by_role.values():
@@ -80,16 +80,16 @@ def _arms(by_role: Mapping[str, Sequence[Finished]]) -> list[System]:
             if trial.attributes.get("pairing") == SAME_SETTINGS:
                 key = (int(trial.attributes["base"]), int(trial.attributes["seed"]))
                 members.setdefault(str(trial.attributes["arm"]), {})[key] = trial
-    return [System(name, name, found) for name, found in members.items()]
+    return [ComparedSystem(name, name, found) for name, found in members.items()]
 
 
-def _best_of_arms(by_role: Mapping[str, Sequence[Finished]]) -> list[System]:
+def _best_of_arms(by_role: Mapping[str, Sequence[Finished]]) -> list[ComparedSystem]:
     """Return the arms that have finished at their own best settings, in the order of the plan."""
     found = []
     for trials in by_role.values():
         if trials and trials[0].attributes.get("pairing") == BEST_OF_ARM:
             arm, base = str(trials[0].attributes["arm"]), int(trials[0].attributes["base"])
-            found.append(System(arm, f"best of {arm} (trial {base})", _by_seed(trials, base)))
+            found.append(ComparedSystem(arm, f"best of {arm} (trial {base})", _by_seed(trials, base)))
     return found
 
 
@@ -105,9 +105,9 @@ def _with_controls(arms: Compared, by_role: Mapping[str, Sequence[Finished]], co
             if members and (own == finalist or own.startswith(f"{finalist} (best of ")):
                 reference = str(members[0].attributes.get("arm") or finalist)
                 if all(system.name != reference for system in systems):
-                    systems.append(System(reference, finalist, _by_seed(members, number)))
+                    systems.append(ComparedSystem(reference, finalist, _by_seed(members, number)))
                 contrasts.append((reference, name))
-        systems.append(System(name, role, _by_seed(trials, number)))
+        systems.append(ComparedSystem(name, role, _by_seed(trials, number)))
     return Compared(systems, contrasts)
 
 

@@ -27,7 +27,7 @@ from . import code, initial_weights, warm_start
 from .known_names import refuse_unknown
 from .warm_start import WarmStart
 
-Settings = Mapping[str, Any]
+Hyperparameters = Mapping[str, Any]
 """Hyperparameter -> value."""
 
 SAMPLES = "samples"
@@ -65,10 +65,10 @@ class PreparedStudy:
     separator: Separator
     objectives: tuple[Objective, ...]
     space: Mapping[str, BaseDistribution]
-    reference_points: Mapping[str, Settings]
-    references: Mapping[str, Settings]
+    reference_points: Mapping[str, Hyperparameters]
+    references: Mapping[str, Hyperparameters]
     left_out: tuple[str, ...]
-    controls: Mapping[str, Settings]
+    controls: Mapping[str, Hyperparameters]
     arms: Mapping[str, Arm]
     warm_start: WarmStart | None
     weights: initial_weights.InitialWeights | None
@@ -233,8 +233,8 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
 
 
 def _references(
-    spec: StudySpec, points: Mapping[str, Settings], space: Mapping[str, BaseDistribution]
-) -> tuple[dict[str, Settings], dict[str, Settings]]:
+    spec: StudySpec, points: Mapping[str, Hyperparameters], space: Mapping[str, BaseDistribution]
+) -> tuple[dict[str, Hyperparameters], dict[str, Hyperparameters]]:
     """Return the published settings that have rows of the final table, and the settings that the search tries first.
 
     Settings without values are those of every trial, so they have no row of their own. Where nothing is searched the
@@ -249,7 +249,7 @@ def _references(
 
 
 def _points_of_arms(
-    arms: Mapping[str, Arm], points: Mapping[str, Settings], defaults: Settings
+    arms: Mapping[str, Arm], points: Mapping[str, Hyperparameters], defaults: Hyperparameters
 ) -> dict[str, dict[str, Any]]:
     """Return the points that some arm has, with its settings and without what is inactive in it."""
     found = {}
@@ -260,7 +260,7 @@ def _points_of_arms(
     return found
 
 
-def _refuse_values(fixed: Settings, space: Mapping[str, BaseDistribution]) -> None:
+def _refuse_values(fixed: Hyperparameters, space: Mapping[str, BaseDistribution]) -> None:
     """Refuse a fixed value that is no number, unless the search space has it among its choices."""
     for name, value in fixed.items():
         distribution = space.get(name)

@@ -29,13 +29,13 @@ from ..scoring.units import Units, Values
 from ..spec import choosing
 from ..spec.study import StudySpec
 from ..tracking import models
-from .final_scores import Result
+from .final_scores import KeptResult
 
 ItemScores = Mapping[str, Values]
 """Measure -> ``[item, source]``."""
 
 
-def contest(spec: StudySpec, data: TaskData, result: Result, folder: Path, uri: str, old: str) -> tuple[bool, str]:
+def contest(spec: StudySpec, data: TaskData, result: KeptResult, folder: Path, uri: str, old: str) -> tuple[bool, str]:
     """Return whether a study's model is better than the present champion, and why, in words.
 
     Args:

@@ -15,7 +15,7 @@ from ..tracking.environment import resolve_uri
 from ..tracking.pages import is_server, runs_page
 from ..tracking.tracker import Tracker
 from . import notes, runs
-from .final_scores import Result
+from .final_scores import KeptResult
 from .promotion import contest
 from .study_commands import on_study
 
@@ -39,7 +39,7 @@ class Registration:
     waits: bool = False
 
 
-def register(spec: StudySpec, data: TaskData, result: Result, folder: Path, tracker: Tracker) -> Registration:
+def register(spec: StudySpec, data: TaskData, result: KeptResult, folder: Path, tracker: Tracker) -> Registration:
     """Register a packaged champion, unless that is done, and make it the champion of the registry if it is better.
 
     It is better if it beats the registry's present champion on validation (``promotion``).

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from torch import Tensor
 
 from ..choices import Objective, guide, guide_loss, guide_words
-from ..console.terminal import Progress, console, duration
+from ..console.terminal import StageProgress, console, duration
 from ..disk import links
 from ..execution import cluster, items
 from ..execution.capacity import Following
@@ -340,7 +340,7 @@ def trial_parameters(
     }
 
 
-def _progress(stage: Stage, prepared: PreparedStudy, stores: StudyStores, time_left: TimeLeft) -> Progress:
+def _progress(stage: Stage, prepared: PreparedStudy, stores: StudyStores, time_left: TimeLeft) -> StageProgress:
     """Return the view of a stage in the terminal; trials that ended under earlier drivers are counted already."""
     spec, objectives = prepared.spec, prepared.objectives
     sign = objectives[0].sign
@@ -354,7 +354,7 @@ def _progress(stage: Stage, prepared: PreparedStudy, stores: StudyStores, time_l
         shown = (sign * loss, f"{noun} {best.number}" + (f": {told}" if told else ""))
     title = f"{spec.name}: {_TITLES[stage.name]}"
     words = objectives[0].name if len(guide(objectives)) == 1 else guide_words(objectives)
-    return Progress(
+    return StageProgress(
         title, stage.total, words, sign, noun, tags, shown, time_left.seconds, epochs=spec.budget.max_epochs
     )
 

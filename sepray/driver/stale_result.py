@@ -11,17 +11,17 @@ from ..contracts import Signal
 from ..spec.study import StudySpec
 from . import pairs
 from .champion import Champion
-from .final_scores import Result
-from .mean_rows import Row
+from .final_scores import KeptResult
+from .mean_rows import MeanRow
 
 
 def is_stale(
-    result: Result,
+    result: KeptResult,
     spec: StudySpec,
     signal: Signal,
     champion: Champion,
     systems: pairs.Compared,
-    rows: Sequence[Row],
+    rows: Sequence[MeanRow],
 ) -> bool:
     """Say whether a kept result is of another champion, or lacks what the final table is to have, or has more.
 
@@ -37,7 +37,7 @@ def is_stale(
     return is_other or _lacks_pairs(result, spec, signal, systems) or _lacks_rows(result, rows)
 
 
-def _lacks_pairs(result: Result, spec: StudySpec, signal: Signal, systems: pairs.Compared) -> bool:
+def _lacks_pairs(result: KeptResult, spec: StudySpec, signal: Signal, systems: pairs.Compared) -> bool:
     """Say whether a result lacks retrainings that have finished, or measures that are objectives, or has others.
 
     One of an older version without pairs may, and one without the best of each arm.
@@ -54,7 +54,7 @@ def _lacks_pairs(result: Result, spec: StudySpec, signal: Signal, systems: pairs
     return pairs.numbers(result["pairs"]) != finished or (bool(finished) and not wanted <= there)
 
 
-def _lacks_rows(result: Result, rows: Sequence[Row]) -> bool:
+def _lacks_rows(result: KeptResult, rows: Sequence[MeanRow]) -> bool:
     """Say whether a result lacks retrainings of published settings that have finished, or has others."""
     there = set(result.get("references", ()))
     return there != {t.number for row in rows if row.label for t in row.members}

@@ -15,8 +15,8 @@ from ..contracts import SPLITS, Signal, TaskData
 from ..driver.prepared import PreparedStudy
 from ..spec.study import StudySpec
 from .measurement import Measurement
-from .schedule import Range, early_stopping, makespan, mean
-from .stored import Progress
+from .schedule import EstimateRange, early_stopping, makespan, mean
+from .stored import StudyProgress
 
 
 @dataclass(frozen=True)
@@ -120,16 +120,16 @@ class Estimate:
     space: Mapping[str, BaseDistribution]
     reference_points: Mapping[str, Mapping[str, Any]]
     controls: Mapping[str, Mapping[str, Any]]
-    progress: Progress
+    progress: StudyProgress
     slots: int
     left_out: tuple[str, ...] = ()
     arms: Mapping[str, Arm] = field(default_factory=dict)
     tried: Mapping[str, Any] = field(default_factory=dict)
     objectives: int = 1
     measurement: Measurement | None = None
-    epoch_seconds: Range | None = None
-    seconds: Range | None = None
-    search_seconds: Range | None = None
+    epoch_seconds: EstimateRange | None = None
+    seconds: EstimateRange | None = None
+    search_seconds: EstimateRange | None = None
     memory: Memory | None = None
     disk: Disk | None = None
     failure: str = ""
@@ -188,31 +188,31 @@ def _choices(distribution: BaseDistribution | None) -> list[Any]:
     return [getattr(distribution, "high", None), getattr(distribution, "low", None)]
 
 
-def share_active(prepared: PreparedStudy, name: str) -> Range:
+def share_active(prepared: PreparedStudy, name: str) -> EstimateRange:
     """Return the least, the likely and the largest share of the sampler's trials in which a hyperparameter is not 0."""
     if prepared.arms:
         return _mean([_share_in_arm(prepared, name, arm) for arm in prepared.arms.values()])
     return _share(prepared, name, prepared.space.get(name))
 
 
-def _share_in_arm(prepared: PreparedStudy, name: str, arm: Arm) -> Range:
+def _share_in_arm(prepared: PreparedStudy, name: str, arm: Arm) -> EstimateRange:
     if name in arm.settings:
-        return Range(*[float(bool(arm.settings[name]))] * 3)
+        return EstimateRange(*[float(bool(arm.settings[name]))] * 3)
     return _share(prepared, name, prepared.space[name] if name in arm.searched else None)
 
 
-def _mean(ranges: Sequence[Range]) -> Range:
-    return Range(*(mean([getattr(each, part) for each in ranges]) for part in ("least", "expected", "most")))
+def _mean(ranges: Sequence[EstimateRange]) -> EstimateRange:
+    return EstimateRange(*(mean([getattr(each, part) for each in ranges]) for part in ("least", "expected", "most")))
 
 
-def _share(prepared: PreparedStudy, name: str, distribution: BaseDistribution | None) -> Range:
+def _share(prepared: PreparedStudy, name: str, distribution: BaseDistribution | None) -> EstimateRange:
     if isinstance(distribution, CategoricalDistribution):
         share = sum(bool(value) for value in distribution.choices) / len(distribution.choices)
-        return Range(float(share == 1), share, float(share > 0))
+        return EstimateRange(float(share == 1), share, float(share > 0))
     if distribution is not None:
-        return Range(1.0, 1.0, 1.0)
+        return EstimateRange(1.0, 1.0, 1.0)
     value = float(bool(prepared.separator.hyperparameters()[name]))
-    return Range(value, value, value)
+    return EstimateRange(value, value, value)
 
 
 class TimeModel:
@@ -225,39 +225,39 @@ class TimeModel:
         slots: number of trials that run at once.
     """
 
-    def __init__(self, prepared: PreparedStudy, progress: Progress, measured: Measurement, slots: int) -> None:
+    def __init__(self, prepared: PreparedStudy, progress: StudyProgress, measured: Measurement, slots: int) -> None:
         self._prepared, self._progress, self._measured, self._slots = prepared, progress, measured, slots
         self._names = sorted({phase.active for phase in measured.phases if phase.active})
         self._members = prepared.spec.budget.seeds_per_trial
 
-    def epoch(self) -> Range:
+    def epoch(self) -> EstimateRange:
         """Return the seconds of an epoch of a trial of the search."""
         return self._each(self._measured.epoch_seconds)
 
-    def trial(self) -> Range:
+    def trial(self) -> EstimateRange:
         """Return the seconds of a trial of the search that runs its whole budget."""
         budget = self._prepared.spec.budget.max_epochs
         return self._each(lambda shares: self._measured.trial_seconds(budget, shares))
 
-    def search(self) -> Range:
+    def search(self) -> EstimateRange:
         """Return the seconds of the trials of the search that are still to be run."""
         spec, left, points = self._prepared.spec, self._progress.left, self._progress.points_left
         if not left:
-            return Range(0.0, 0.0, 0.0)
+            return EstimateRange(0.0, 0.0, 0.0)
         stopping = early_stopping(spec, len(points), left - len(points), len(self._prepared.arms))
         least, likely, most = self._shares()
         start = self._measured.worker_start
-        return Range(
+        return EstimateRange(
             start + self._makespan(stopping.least, least),
             start + mean([self._makespan(epochs, likely) for epochs in stopping.likely]) if stopping.likely else None,
             start + self._makespan(stopping.most, most),
         )
 
-    def finals(self) -> Range:
+    def finals(self) -> EstimateRange:
         """Return the seconds of the retrainings that are still to be run; finalists are retrained before controls."""
         left = self._progress.retrainings_left
         if not left:
-            return Range(0.0, 0.0, 0.0)
+            return EstimateRange(0.0, 0.0, 0.0)
         budget, controls = self._prepared.spec.budget, self._prepared.controls
         changes: list[Mapping[str, Any]] = [{}] * budget.finalists
         if len(self._prepared.arms) > 1:  # at the best settings, and at their own
@@ -277,7 +277,7 @@ class TimeModel:
 
         return self._each(seconds)
 
-    def scoring(self) -> Range:
+    def scoring(self) -> EstimateRange:
         """Return the seconds of scoring the champion, the controls and the reference points on the test split."""
         data, prepared = self._prepared.data, self._prepared
         systems = 1 + len(prepared.controls) + len(prepared.arms)
@@ -287,7 +287,7 @@ class TimeModel:
         items = len(data.test)
         if data.tracks is not None:  # windows overlap: each brings three eighths of its length
             items = sum(math.ceil(8 / 3 * m.shape[-1] / data.signal.shape[0]) for m in data.tracks.mixtures)
-        return Range(*[systems * item * items] * 3)
+        return EstimateRange(*[systems * item * items] * 3)
 
     def _makespan(self, epochs: tuple[float, ...], shares: Mapping[str, float]) -> float:
         """Return the seconds from the start of the first trial to the end of the last one.
@@ -314,5 +314,5 @@ class TimeModel:
             {name: share.most for name, share in ranges.items()},
         )
 
-    def _each(self, seconds: Callable[[Mapping[str, float]], float]) -> Range:
-        return Range(*(seconds(shares) for shares in self._shares()))
+    def _each(self, seconds: Callable[[Mapping[str, float]], float]) -> EstimateRange:
+        return EstimateRange(*(seconds(shares) for shares in self._shares()))

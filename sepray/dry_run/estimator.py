@@ -26,8 +26,8 @@ from ..spec.study import StudySpec, key
 from . import machine
 from .estimate import Disk, Estimate, Memory, TimeModel, split_sizes, tried_settings
 from .measurement import Measurement, TrialError, measure_trial, with_zero_estimates
-from .schedule import Range
-from .stored import Progress, attributes_of, progress
+from .schedule import EstimateRange
+from .stored import StudyProgress, attributes_of, progress
 from .text import show
 
 __all__ = ["Estimate", "estimate", "show"]
@@ -81,7 +81,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
         return replace(found, failure=str(error), bug=error.bug, refused=error.refused)
 
 
-def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: int) -> Estimate:
+def _measured(found: Estimate, prepared: PreparedStudy, done: StudyProgress, slots: int) -> Estimate:
     """Measure a trial and complete the estimate.
 
     Raises:
@@ -97,7 +97,7 @@ def _measured(found: Estimate, prepared: PreparedStudy, done: Progress, slots: i
     measured = measure_trial(parameters, tried, spec.seed, here, available)
     times = TimeModel(prepared, done, measured, at_once)
     # One for the search, and one for each seed of the retrainings.
-    warm = Range(*[_warm_start_seconds(prepared, parameters, available) * (1 + prepared.final_seeds)] * 3)
+    warm = EstimateRange(*[_warm_start_seconds(prepared, parameters, available) * (1 + prepared.final_seeds)] * 3)
     search = times.search()
     memory, disk = _memory(measured, here), _disk(spec, done, measured, times.trial())
     complete = replace(
@@ -173,7 +173,7 @@ def _memory(measured: Measurement, slots: int) -> Memory:
     )
 
 
-def _disk(spec: StudySpec, done: Progress, measured: Measurement, trial: Range) -> Disk:
+def _disk(spec: StudySpec, done: StudyProgress, measured: Measurement, trial: EstimateRange) -> Disk:
     """Return the space on the disk. A trial keeps two checkpoints, or one if it ends before the second one is due."""
     short = trial.most < spec.stores.checkpoint_seconds
     files = (1 if short else 2) * (done.left + done.retrainings_left)

@@ -19,7 +19,7 @@ _RESULTS_AT_MOST = 200_000  # results of epochs that are simulated, so that a la
 
 
 @dataclass(frozen=True)
-class Range:
+class EstimateRange:
     """Least, likely and largest value of a quantity that is known for certain only after the study has run.
 
     Attributes:
@@ -37,9 +37,9 @@ class Range:
         """The likely value, or the largest one where no likely value is known."""
         return self.most if self.likely is None else self.likely
 
-    def __add__(self, other: Range) -> Range:
+    def __add__(self, other: EstimateRange) -> EstimateRange:
         likely = None if self.likely is None and other.likely is None else self.expected + other.expected
-        return Range(self.least + other.least, likely, self.most + other.most)
+        return EstimateRange(self.least + other.least, likely, self.most + other.most)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from ..spec.study import StudySpec
 
 
 @dataclass(frozen=True)
-class Progress:
+class StudyProgress:
     """How far a study is.
 
     Attributes:
@@ -66,7 +66,7 @@ def attributes_of(spec: StudySpec) -> dict[str, Any]:
     return {}
 
 
-def progress(prepared: PreparedStudy) -> Progress:
+def progress(prepared: PreparedStudy) -> StudyProgress:
     """Return how far a study is, from its Optuna storage.
 
     Raises:
@@ -97,7 +97,7 @@ def progress(prepared: PreparedStudy) -> Progress:
     left = ledger.remaining
     retrained = _ended_retrainings(prepared) if stored is not None else []
     total, missing = _retrainings(prepared, ended, left, retrained)
-    return Progress(
+    return StudyProgress(
         found=stored is not None,
         asked=int(stored.user_attrs.get("spec", {}).get("trials", 0)) if stored is not None else 0,
         ended=len(ended),

@@ -15,8 +15,8 @@ from ..errors import mask
 from ..spec.study import key
 from .estimate import Disk, Estimate, Memory
 from .measurement import Measurement
-from .schedule import Range
-from .stored import Progress
+from .schedule import EstimateRange
+from .stored import StudyProgress
 
 FLAGS = ("--dry-run", "--dry_run")
 WIDTH = 80
@@ -85,7 +85,7 @@ def number(amount: float) -> str:
     return f"{amount:,.0f}"
 
 
-def span(seconds: Range) -> str:
+def span(seconds: EstimateRange) -> str:
     """Return a range of times in words."""
     most = short(seconds.most)
     if seconds.least == seconds.most:
@@ -109,7 +109,7 @@ def row(label: str, text: str) -> Iterator[str]:
         yield f"{'' if first else label:{_LABEL}}{line}"
 
 
-def _state(progress: Progress) -> str:
+def _state(progress: StudyProgress) -> str:
     if not progress.found:
         return "new: the storage has none of this name"
     done = f"{progress.ended} of {progress.trials} trials are done"
@@ -193,7 +193,7 @@ def _at_once(estimate: Estimate) -> str:
     return f"{count(estimate.slots, 'trial')}, each with {each}"
 
 
-def _epoch(measured: Measurement, seconds: Range, budget: int) -> str:
+def _epoch(measured: Measurement, seconds: EstimateRange, budget: int) -> str:
     parts = []
     if measured.steps:
         parts.append(f"{count(measured.steps, 'step')} of {short(measured.step)}")
@@ -209,7 +209,7 @@ def _epoch(measured: Measurement, seconds: Range, budget: int) -> str:
     return f"{short(seconds.most)}, measured{together}: {', '.join(parts)}{alone}"
 
 
-def _time(estimate: Estimate, seconds: Range, search: Range) -> str:
+def _time(estimate: Estimate, seconds: EstimateRange, search: EstimateRange) -> str:
     spec = estimate.spec
     text = span(seconds)
     if estimate.slots == 0:

@@ -34,7 +34,7 @@ from ..contracts import Phase
 from ..disk.mapping import Place
 from ..execution import checkpoint
 from ..execution.devices import is_out_of_memory
-from ..execution.items import Given, tensors
+from ..execution.items import HandedTensor, tensors
 from ..execution.members import Members, score
 from ..execution.trainable import TrialContext
 from ..fault import bad_input_line, is_bad_input
@@ -44,7 +44,7 @@ from ..training.trainer import Trainer
 _STEPS_PER_EPOCH = 3
 _FIRST_EPOCH_SECONDS = 120.0
 """Where the first epoch takes longer without its steps, no second one is measured."""
-Clock = Callable[[], float]
+Timer = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Job:
 class _Stopwatch:
     """Lets a trainer train only the first steps of each epoch, and times them (a ``StepWatch``)."""
 
-    def __init__(self, trainer: Trainer, clock: Clock, end: float) -> None:
+    def __init__(self, trainer: Trainer, clock: Timer, end: float) -> None:
         self.steps: list[float] = []
         self.phases: dict[str, list[float]] = {phase.name: [] for phase in trainer.phases}
         self.outside: list[float] = []  # of each epoch, the seconds that are not its steps'
@@ -126,7 +126,7 @@ def measure(
     epochs: int,
     seconds: float,
     folder: str,
-    clock: Clock = time.perf_counter,
+    clock: Timer = time.perf_counter,
 ) -> dict[str, Any]:
     """Return what a trial takes, the values of ``Measurement`` by name.
 
@@ -192,7 +192,7 @@ def _build(context: TrialContext, train: Mapping[str, Tensor], settings: Mapping
 
 
 def _build_seconds(
-    context: TrialContext, train: Mapping[str, Tensor], settings: Mapping[str, float], seed: int, clock: Clock
+    context: TrialContext, train: Mapping[str, Tensor], settings: Mapping[str, float], seed: int, clock: Timer
 ) -> float:
     """Return how long it takes to build the separators of a trial, which are thrown away."""
     started = clock()
@@ -200,7 +200,7 @@ def _build_seconds(
     return clock() - started
 
 
-def _train(watches: list[_Stopwatch], epochs: int, clock: Clock, end: float) -> tuple[dict[str, float], str]:
+def _train(watches: list[_Stopwatch], epochs: int, clock: Timer, end: float) -> tuple[dict[str, float], str]:
     """Train epochs of few steps until ``end``; return the parts of the losses, and what went wrong."""
     parts: dict[str, float] = {}
     started = clock()
@@ -216,7 +216,7 @@ def _train(watches: list[_Stopwatch], epochs: int, clock: Clock, end: float) -> 
 
 
 def _validate(
-    members: Members, context: TrialContext, validation: Mapping[str, Tensor], seconds: float, clock: Clock
+    members: Members, context: TrialContext, validation: Mapping[str, Tensor], seconds: float, clock: Timer
 ) -> tuple[float, dict[str, float]]:
     """Return the seconds of validating all members on the whole split, and the measures.
 
@@ -262,8 +262,10 @@ def run(job: Job) -> dict[str, Any]:
     """Measure what a job asks for, with the data as a worker gets them."""
     context = job.context
     torch.set_num_threads(context.threads)
-    given: dict[str, Given] = {path.stem: np.load(path, mmap_mode="r") for path in Path(job.folder).glob("*.npy")}
-    views: dict[str, dict[str, Given]] = {"train": {}, "validation": {}}
+    given: dict[str, HandedTensor] = {
+        path.stem: np.load(path, mmap_mode="r") for path in Path(job.folder).glob("*.npy")
+    }
+    views: dict[str, dict[str, HandedTensor]] = {"train": {}, "validation": {}}
     for stem, values in sorted({**given, **job.places}.items()):
         part, _, name = stem.partition("-")
         views[part][name] = values
@@ -291,7 +293,7 @@ def is_timed_by_cpu(context: TrialContext) -> bool:
     return context.device == "cpu" and context.threads == 1
 
 
-def _clock(context: TrialContext) -> Clock:
+def _clock(context: TrialContext) -> Timer:
     if is_timed_by_cpu(context):
         return time.process_time
 

@@ -49,7 +49,7 @@ class Served:
     cache: str
 
 
-Given = NDArray[Any] | Place | Served
+HandedTensor = NDArray[Any] | Place | Served
 """The values of a tensor, as they are handed to a worker."""
 
 
@@ -92,7 +92,7 @@ def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Itera
         ray.kill(source)
 
 
-def tensors(view: Mapping[str, Given], device: str, copied: bool = False) -> dict[str, Tensor]:
+def tensors(view: Mapping[str, HandedTensor], device: str, copied: bool = False) -> dict[str, Tensor]:
     """Return the tensors of a view on a device; large ones that a GPU has no room for stay mapped on the CPU.
 
     Args:

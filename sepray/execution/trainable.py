@@ -40,7 +40,7 @@ from .checkpoint_writer import CheckpointWriter
 from .conditions import conditions, set_deterministic
 from .devices import is_out_of_memory
 from .hanging import time_limit
-from .items import Given, tensors, without_copy
+from .items import HandedTensor, tensors, without_copy
 from .members import Members
 from .verdict import judge
 
@@ -118,8 +118,8 @@ class SeparatorTrainable(tune.Trainable):
         self,
         config: dict[str, Any],
         context: TrialContext,
-        train: Mapping[str, Given],
-        validation: Mapping[str, Given],
+        train: Mapping[str, HandedTensor],
+        validation: Mapping[str, HandedTensor],
         warm_starts: Mapping[int, tuple[np.ndarray, float]] | None = None,
         weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:

@@ -22,7 +22,7 @@ MOMENTUM = 1 - 0.9**4
 _running = functools.partial(BatchNorm, momentum=MOMENTUM)
 
 
-class Encoder(nn.Module):
+class BatchNormEncoder(nn.Module):
     """Convolutions, a dense layer, and mean and logarithmic variance of a Gaussian code ``[b, code]``."""
 
     def __init__(self, channels: int, size: Size, width: int, stages: int, dense: int, code: int) -> None:
@@ -39,7 +39,7 @@ class Encoder(nn.Module):
         return mean, log_variance
 
 
-class MaskDecoder(nn.Module):
+class BatchNormMaskDecoder(nn.Module):
     """A dense layer and transposed convolutions: from a code ``[b, code]`` to a mask of exactly the image's size."""
 
     def __init__(self, channels: int, size: Size, width: int, stages: int, code: int) -> None:
@@ -69,7 +69,7 @@ class MaskDecoder(nn.Module):
         return _apart(self.layers, hidden)
 
 
-class Discriminator(nn.Module):
+class BatchNormDiscriminator(nn.Module):
     """Convolutions, a dense layer and a linear one: ``[b, channels, h, w] -> [b]`` logits, high for real.
 
     LeakyReLU (0.2) follows each layer but the last. It always takes the statistics of the images that it is given;

@@ -38,7 +38,7 @@ def instance_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(channels, channels)
 
 
-class ResidualBlock(nn.Module):
+class WaveformResidualBlock(nn.Module):
     """``x + norm(conv(relu(norm(conv(x)))))``, kernels of 5, same size; nothing after the sum, as in CycleGAN."""
 
     def __init__(self, channels: int) -> None:
@@ -93,7 +93,7 @@ class Generator(nn.Module):
         for fine, coarse in itertools.pairwise(widths):
             down = nn.Conv1d(fine, coarse, 2 * STRIDE, stride=STRIDE, padding=STRIDE // 2, bias=False)
             layers += [down, instance_norm(coarse), nn.ReLU()]
-        layers += [ResidualBlock(widths[-1]) for _ in range(blocks)]
+        layers += [WaveformResidualBlock(widths[-1]) for _ in range(blocks)]
         for coarse, fine in zip(widths[:0:-1], widths[-2::-1], strict=True):
             layers += [Upsample(), nn.Conv1d(coarse, fine, 7, padding=3, bias=False), instance_norm(fine), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Conv1d(width, channels, 15, padding=7))
@@ -109,7 +109,7 @@ class Generator(nn.Module):
         return result[..., :time] * gain
 
 
-class Discriminator(nn.Module):
+class WaveformDiscriminator(nn.Module):
     """Convolutions of stride 4, a score for each patch: ``[b, channels, time] -> [b, ceil(time / 4^stages)]``.
 
     PatchGAN, the discriminator of CycleGAN, along time: kernels of 15, LeakyReLU (0.2), channels doubled at each
@@ -235,7 +235,7 @@ class WaveformConfig:
     def discriminators(self, signal: Signal) -> nn.ModuleList:
         """Return a discriminator for each wanted source."""
         size = (signal.channels, self.discriminator_width, self.discriminator_stages)
-        return nn.ModuleList(Discriminator(*size) for _ in self.wanted or signal.sources)
+        return nn.ModuleList(WaveformDiscriminator(*size) for _ in self.wanted or signal.sources)
 
 
 class WaveformSeparator(Separator):

@@ -25,7 +25,7 @@ _POINTS = 6000  # samples beyond which a waveform is drawn as its envelope
 
 
 @dataclass(frozen=True)
-class Item:
+class ExampleItem:
     """An item of a split with a separator's estimates.
 
     Attributes:
@@ -58,7 +58,7 @@ def best_median_worst(scores: NDArray[np.float64], direction: str) -> dict[str, 
     return indices
 
 
-def figures_of(item: Item, signal: Signal, measure: str) -> list[MediaFile]:
+def figures_of(item: ExampleItem, signal: Signal, measure: str) -> list[MediaFile]:
     """Return the figures of an item: waveforms and spectrograms of a signal over time, the images of an image."""
     each = ", ".join(f"{source} {score:.3f}" for source, score in zip(signal.sources, item.scores, strict=True))
     text = f"{item.rank} item, number {item.index}: {measure} {each}"
@@ -82,7 +82,7 @@ def _line(axes: Axes, time: NDArray[np.float64], values: NDArray[np.float64], **
     axes.fill_between(time[::step], padded.min(1), padded.max(1), **band)
 
 
-def _waveforms(item: Item, signal: Signal, text: str) -> MediaFile:
+def _waveforms(item: ExampleItem, signal: Signal, text: str) -> MediaFile:
     """Draw the first channel of the mixture, and of each estimate on top of the true source."""
     count = len(signal.sources)
     figure, axes = new_figure(0.6 + 1.35 * (count + 1), count + 1, sharex=True)
@@ -103,7 +103,7 @@ def _waveforms(item: Item, signal: Signal, text: str) -> MediaFile:
     return render(figure, f"waveforms-{item.rank}.png", f"Waveforms of the {text}", f"The {text}")
 
 
-def _spectrograms(item: Item, signal: Signal, text: str) -> MediaFile:
+def _spectrograms(item: ExampleItem, signal: Signal, text: str) -> MediaFile:
     """Draw spectrograms of mixture, true sources and estimates, in dB below the highest bin of the mixture."""
     length, rate = item.mixture.shape[-1], signal.sample_rate
     n_fft = 2 ** min(10, max(4, round(math.log2(length / 8))))
@@ -140,7 +140,7 @@ def _decibels(transform: Spectrogram, signal: Tensor) -> NDArray[np.float64]:
     return level
 
 
-def _images(item: Item, signal: Signal, text: str) -> MediaFile:
+def _images(item: ExampleItem, signal: Signal, text: str) -> MediaFile:
     columns = len(signal.sources) + 1
     figure, grid = new_figure(2 * (WIDTH / columns + 0.25), 2, columns)
     top = float(max(item.mixture.max(), item.sources.max()))
@@ -157,7 +157,7 @@ def _images(item: Item, signal: Signal, text: str) -> MediaFile:
     return render(figure, f"images-{item.rank}.png", f"Images of the {text}", f"The {text}")
 
 
-def wav_files(item: Item, signal: Signal) -> list[MediaFile]:
+def wav_files(item: ExampleItem, signal: Signal) -> list[MediaFile]:
     """Return WAV files (16 bit) of mixture, true sources and estimates, with one common gain so that levels compare.
 
     There are none for images and for signals with a sample rate below ``AUDIBLE``.

@@ -81,7 +81,7 @@ _LATER_FIELDS: dict[str, Any] = {
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return the result of a study (``driver.final_scores.Result``); None for none that sepray can have written.
+    """Return the result of a study (``driver.final_scores.KeptResult``); None for none that sepray can have written.
 
     Args:
         folder: the study's local folder.

@@ -267,14 +267,14 @@ def _trained_whole(separator: Separator, settings: Mapping[str, Any]) -> bool:
 
 def _example_items(
     separator: Separator, split: Split, scores: NDArray[np.float64], means: NDArray[np.float64], direction: str
-) -> list[example_items.Item]:
+) -> list[example_items.ExampleItem]:
     items = []
     for rank, index in example_items.best_median_worst(means, direction).items():
         mixture, sources = split.mixture[index], split.sources[index]
         with torch.inference_mode():
             estimates = estimate(separator, mixture[None], sources[None])[0]
         own = [float(score) for score in scores[index]]
-        items.append(example_items.Item(rank, index, float(means[index]), mixture, sources, estimates, own))
+        items.append(example_items.ExampleItem(rank, index, float(means[index]), mixture, sources, estimates, own))
     return items
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .units import Codes, Units, Values
+from .units import UnitCodes, Units, Values
 
 SIGNIFICANT = 0.05
 """A difference is called significant where its p-value is below this."""
@@ -117,7 +117,7 @@ def combined_error(terms: Sequence[tuple[float, int]]) -> tuple[float, float]:
     return math.sqrt(total), total * total / below if below > 0 else math.inf
 
 
-def _statistic(table: Values, parts: Sequence[Codes], centre: str) -> Callable[..., Values]:
+def _statistic(table: Values, parts: Sequence[UnitCodes], centre: str) -> Callable[..., Values]:
     """Return the mean or the median as a function of which seeds and units were drawn, ``[..., drawn]`` each."""
     each_is_one = len(table) == 1 and len(parts) == 1 and int(parts[0].max()) + 1 == table.shape[1]
     if each_is_one and centre == "mean":

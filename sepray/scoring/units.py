@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # torch is not needed to read results
     from ..contracts import Split, Tracks
 
 Values = NDArray[np.float64]
-Codes = NDArray[np.int64]
+UnitCodes = NDArray[np.int64]
 
 ITEMS, TRACKS = "test items", "whole tracks"
 """What is scored of a test split, in captions."""
@@ -84,12 +84,12 @@ class Units:
         return self.names[0] if len(set(self.names)) == 1 else " and ".join(self.names)
 
     @cached_property
-    def parts(self) -> tuple[Codes, ...]:
+    def parts(self) -> tuple[UnitCodes, ...]:
         """Numbers of the units ``[item]`` of each part of a mixture that has to be resampled on its own.
 
         A part whose units each lie within one unit of another part is left out: resampling the latter is enough.
         """
-        kept: list[Codes] = []
+        kept: list[UnitCodes] = []
         for part in range(len(self.names)):
             _, codes = np.unique([unit[part] for unit in self.of_items], return_inverse=True)
             if any(_within(codes, other) for other in kept):
@@ -143,13 +143,13 @@ def _name(plural: str, count: int) -> str:
     return plural.removesuffix("s") if count == 1 else plural
 
 
-def _within(codes: Codes, other: Codes) -> bool:
+def _within(codes: UnitCodes, other: UnitCodes) -> bool:
     """Say whether all items of a unit of ``codes`` are of one unit of ``other``."""
     pairs = np.unique(np.stack([codes, other]), axis=1).shape[1]
     return bool(pairs == len(np.unique(codes)))
 
 
-def _means(values: Values, codes: Codes) -> Values:
+def _means(values: Values, codes: UnitCodes) -> Values:
     """Return the mean of ``[..., item]`` for each code, ``[..., code]``."""
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from ..errors import StorageError, mask
 from .storage import STORAGE_FAILURES, first_line
 
-Operation = Callable[[], None]
+StorageCall = Callable[[], None]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
 
 
@@ -30,10 +30,10 @@ class BackgroundThread:
         changed: condition whose lock guards all state that the thread shares with others; notified of every change.
     """
 
-    def __init__(self, refill: Operation, needs_refill: Callable[[], bool], patience: float) -> None:
+    def __init__(self, refill: StorageCall, needs_refill: Callable[[], bool], patience: float) -> None:
         self.changed = threading.Condition()
         self._refill, self._needs_refill, self._patience = refill, needs_refill, patience
-        self._queue: deque[Operation] = deque()
+        self._queue: deque[StorageCall] = deque()
         self._closing = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="optuna", daemon=True)
@@ -42,7 +42,7 @@ class BackgroundThread:
         """Start the thread."""
         self._thread.start()
 
-    def put(self, operation: Operation) -> None:
+    def put(self, operation: StorageCall) -> None:
         """Queue an operation; returns at once, from any thread."""
         with self.changed:
             self._queue.append(operation)
@@ -97,7 +97,7 @@ class BackgroundThread:
                 self._error = error
                 self.changed.notify_all()
 
-    def _next(self) -> Operation | None:
+    def _next(self) -> StorageCall | None:
         """Wait for an operation and return it; it stays in the queue until it is performed. None: the end."""
         with self.changed:
             self.changed.wait_for(lambda: self._queue or self._closing or self._needs_refill())
@@ -105,7 +105,7 @@ class BackgroundThread:
                 return self._queue[0]
             return None if self._closing else self._refill
 
-    def _perform(self, operation: Operation) -> None:
+    def _perform(self, operation: StorageCall) -> None:
         deadline, pause = time.monotonic() + self._patience, _FIRST_PAUSE
         while True:
             try:

@@ -35,7 +35,7 @@ class HeldError(UsageError):
 
 
 @dataclass(frozen=True)
-class Entry:
+class LeaseEntry:
     """What a lease's entry held when it was read."""
 
     generation: int
@@ -49,7 +49,7 @@ class Entry:
         return self.owner and self.owner.token, self.beat
 
 
-def entries(storage: BaseStorage, name: str) -> dict[int, Entry]:
+def entries(storage: BaseStorage, name: str) -> dict[int, LeaseEntry]:
     """Return the entries of a study's lease by generation."""
     prefix, found = f"{name}/lease/", {}
     for study in storage.get_all_studies():
@@ -57,7 +57,7 @@ def entries(storage: BaseStorage, name: str) -> dict[int, Entry]:
         if number != study.study_name and _GENERATION.fullmatch(number):
             told = study.user_attrs
             owner = Owner.restored(told.get(OWNER))
-            found[int(number)] = Entry(int(number), study._study_id, owner, told.get(BEAT))
+            found[int(number)] = LeaseEntry(int(number), study._study_id, owner, told.get(BEAT))
     return found
 
 
@@ -69,8 +69,8 @@ def last_owner(storage: BaseStorage, name: str) -> Owner | None:
 
 
 def watch(
-    storage: BaseStorage, name: str, holder: Entry, here: Surroundings, say: Callable[[str], None]
-) -> Entry | None:
+    storage: BaseStorage, name: str, holder: LeaseEntry, here: Surroundings, say: Callable[[str], None]
+) -> LeaseEntry | None:
     """Return an owner's entry, as read last, once the owner has ended; None if the owner has released the study.
 
     Raises:
@@ -98,12 +98,12 @@ def watch(
     return holder
 
 
-def has_ended(holder: Entry, here: Surroundings) -> bool:
+def has_ended(holder: LeaseEntry, here: Surroundings) -> bool:
     """Say whether the process of an entry's owner is known to have ended, because it was one of this machine."""
     return holder.owner is not None and here.exists(holder.owner) is False
 
 
-def in_words(name: str, entry: Entry, here: Surroundings) -> str:
+def in_words(name: str, entry: LeaseEntry, here: Surroundings) -> str:
     """Return who holds a study, since when, and when it has given a sign of life, as a message."""
     if entry.owner is None:
         return f"{name} is being started by another driver"

@@ -22,7 +22,7 @@ from optuna.study import StudyDirection
 
 from ..errors import SeprayError
 from . import holding
-from .holding import Entry, HeldError
+from .holding import HeldError, LeaseEntry
 from .owner import MOST_GENERATIONS, Owner, Surroundings
 from .storage import STORAGE_FAILURES, _storage_errors, connect
 from .stored_values import damaged
@@ -250,7 +250,7 @@ def _create(storage: BaseStorage, name: str, generation: int, here: Surroundings
     return Lease(storage, name, study_id, owner, here)
 
 
-def _is_greatest(storage: BaseStorage, name: str, lease: Lease, holder: Entry | None, force: bool) -> bool:
+def _is_greatest(storage: BaseStorage, name: str, lease: Lease, holder: LeaseEntry | None, force: bool) -> bool:
     """Delete the entries of smaller generations and say whether there is no greater one.
 
     Raises:

@@ -47,7 +47,7 @@ class FingerprintMismatchError(UsageError):
     in_lines = True
 
 
-class StoredStudy(optuna.study.Study):
+class CheckedStudy(optuna.study.Study):
     """An Optuna study in a storage that others may write to: its trials are looked at when they are read."""
 
     address = ""
@@ -67,7 +67,7 @@ class StoredStudy(optuna.study.Study):
         return trials
 
 
-class Study(StoredStudy):
+class Study(CheckedStudy):
     """An Optuna study that may have intermediate values with several objectives, and that can be driven from outside.
 
     Optuna 5.0 refuses ``Trial.report`` in a study of several objectives, but its storages take intermediate values all
@@ -192,7 +192,7 @@ def load_study(storage: str, name: str) -> optuna.Study:
     with _storage_errors(storage):
         names = optuna.get_all_study_names(connected)
         if name in names:
-            study = StoredStudy(study_name=name, storage=connected)
+            study = CheckedStudy(study_name=name, storage=connected)
             study.address = storage
             stored_values.check_study(name, storage, study.user_attrs)
             return study

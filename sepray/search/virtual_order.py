@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-Result = Mapping[str, Any]
+TuneResult = Mapping[str, Any]
 
 
 @dataclass
@@ -29,7 +29,7 @@ class _Running:
 
     start: int
     told: int = 0
-    waiting: deque[Result] = field(default_factory=deque)
+    waiting: deque[TuneResult] = field(default_factory=deque)
     gone: bool = False
 
 
@@ -67,7 +67,7 @@ class VirtualOrder:
         """Forget the trials that were expected: the study has all its trials."""
         self._expected = []
 
-    def add(self, number: int, result: Result) -> None:
+    def add(self, number: int, result: TuneResult) -> None:
         """Take a result of a trial; one of a trial that has ended, or of an epoch that was told, is ignored.
 
         A result that ends a trial may have the epoch of the one before it.
@@ -83,7 +83,7 @@ class VirtualOrder:
         if number in self._running:
             self._running[number].gone = True
 
-    def next(self) -> tuple[int, Result | None] | None:
+    def next(self) -> tuple[int, TuneResult | None] | None:
         """Return number and result of the event that is next on the virtual clock; None while it has not come.
 
         The result of a trial that is gone without having said how it ended is None.

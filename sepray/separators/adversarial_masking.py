@@ -123,7 +123,7 @@ def power_iteration(matrix: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
     return F.normalize(matrix @ right, dim=0), right
 
 
-class Discriminator(nn.Module):
+class ImageDiscriminator(nn.Module):
     """DCGAN's discriminator, for images of one size: ``[b, channels, height, width]`` to scores ``[b]``.
 
     It learns to give 1 for b and 0 for masked y. LeakyReLU (0.2) follows each convolution.
@@ -162,7 +162,7 @@ class AdversarialMasking(MaskSeparator):
         if not front.is_image:
             self.network.rectify()
         height, width = front.encode(torch.zeros(1, signal.channels, *signal.shape)).shape[-2:]
-        self.discriminator = Discriminator(
+        self.discriminator = ImageDiscriminator(
             signal.channels, (height, width), config.discriminator_width, config.discriminator_layers
         )
         self.register_buffer("scale", torch.ones(()))

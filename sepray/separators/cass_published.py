@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from ..contracts import Loss, Phase, Signal, Tensors
 from ..errors import UsageError
 from ..networks.batch_norm import learning
-from ..networks.batch_variational import Discriminator, Encoder, MaskDecoder
+from ..networks.batch_variational import BatchNormDiscriminator, BatchNormEncoder, BatchNormMaskDecoder
 from ..networks.checks import check_choice, check_counts
 from ..networks.cross_adversarial import VariationalSeparator, fake_loss, real_loss
 from ..networks.levels import level
@@ -128,9 +128,9 @@ class MaskCass(VariationalSeparator):
         self.frames, self.code, self.trained_on = size[1], config.code, config.trained_on
         shape = (signal.channels, size, config.width, config.stages)
         critic = (signal.channels, size, config.discriminator_width, config.discriminator_stages, config.dense)
-        self.encoders = nn.ModuleList(Encoder(*shape, config.dense, config.code) for _ in signal.sources)
-        self.decoders = nn.ModuleList(MaskDecoder(*shape, config.code) for _ in signal.sources)
-        self.discriminators = nn.ModuleList(Discriminator(*critic) for _ in signal.sources)
+        self.encoders = nn.ModuleList(BatchNormEncoder(*shape, config.dense, config.code) for _ in signal.sources)
+        self.decoders = nn.ModuleList(BatchNormMaskDecoder(*shape, config.code) for _ in signal.sources)
+        self.discriminators = nn.ModuleList(BatchNormDiscriminator(*critic) for _ in signal.sources)
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the autoencoders' update and the discriminators'."""
@@ -174,9 +174,9 @@ def variational_loss(cass: MaskCass, batch: Tensors, hyperparameters: Tensors, r
             mean, log_variance = cass.encoders[i](magnitudes.log1p())
             code = mean + random["noise"][:, i] * (log_variance / 2).exp()
             # The decoder sees the code twice; held fixed, it keeps the adversarial loss from the encoder.
-            decoder = cast(MaskDecoder, cass.decoders[i])
+            decoder = cast(BatchNormMaskDecoder, cass.decoders[i])
             estimate, held = (mask * magnitudes for mask in decoder.decode((code, code.detach())))
-            critic = cast(Discriminator, cass.discriminators[i])
+            critic = cast(BatchNormDiscriminator, cass.discriminators[i])
             seen, held_seen, wanted = critic.features((estimate.log1p(), held.log1p(), targets[:, i]))
             [logits] = critic.judge((held_seen,))
             losses = {
@@ -196,7 +196,7 @@ def rejection_loss(cass: MaskCass, batch: Tensors, hyperparameters: Tensors, ran
     estimates, targets = batch["estimates"], batch["targets"]
     total, parts = torch.zeros_like(hyperparameters["l1_weight"]), dict[str, Tensor]()
     for i, source in enumerate(cass.signal.sources):
-        critic = cast(Discriminator, cass.discriminators[i])
+        critic = cast(BatchNormDiscriminator, cass.discriminators[i])
         others = [(name, j) for name, j, shown_to in cass.crosses() if shown_to == i]
         shown = [estimates[:, i], targets[:, i], *(estimates[:, j] for _, j in others)]
         fake, real, *foreign = critic.judge(critic.features(shown))

@@ -168,7 +168,7 @@ class FlexibleNmf(Separator):
         images = torch.cat([self._images(some) for some in spectra.split(_BATCH)])
         return self.magnitudes.inverse(images, mixture.shape[-1]) * gain[:, None]
 
-    def model(self, spectrum: Tensor) -> Model:
+    def model(self, spectrum: Tensor) -> FlexibleModel:
         """Return the model of mixtures ``[batch, channel, bins, frames]`` before the first iteration."""
         sources, patterns = len(self.signal.sources), self.patterns[:, :, : int(self.components)].to(spectrum.real)
         bases, power = patterns.movedim(0, 1).flatten(1), spectrum.abs().square().mean(1) + _TINY
@@ -179,7 +179,7 @@ class FlexibleNmf(Separator):
         hats = self.hats.to(patterns)
         filters = torch.ones_like(hats[0]).expand(len(spectrum), sources, -1)
         mixing = first_mixing(sources, spectrum, self.config.spatial_rank)
-        return Model(patterns, activations, hats, filters, mixing, self.config.mixing == "instantaneous")
+        return FlexibleModel(patterns, activations, hats, filters, mixing, self.config.mixing == "instantaneous")
 
     def _images(self, mixtures: Tensor) -> Tensor:
         """Return the images ``[batch, source, channel, bins, frames]`` of some mixtures, which sum to them."""
@@ -195,7 +195,7 @@ class FlexibleNmf(Separator):
 
 
 @dataclass(frozen=True)
-class Model:
+class FlexibleModel:
     """The framework's model of some mixtures.
 
     Attributes:
@@ -222,7 +222,7 @@ class Model:
         """Return the spatial covariances ``A A^H``, ``[batch, source, channel, channel, bins, 1]``."""
         return (self.mixing[:, :, :, None] * self.mixing[:, :, None].conj()).sum(4)
 
-    def improved(self, spectrum: Tensor, noise: Tensor) -> Model:
+    def improved(self, spectrum: Tensor, noise: Tensor) -> FlexibleModel:
         """Return the model after one iteration: expectations, activations, filters, mixing.
 
         Args:
@@ -271,7 +271,7 @@ class Model:
         found: Tensor = new.permute(0, 3, 2, 4, 1)[..., None].expand_as(self.mixing)
         return found
 
-    def _mixed(self, mixing: Tensor) -> Model:
+    def _mixed(self, mixing: Tensor) -> FlexibleModel:
         """Return the same model with this mixing, whose mean gain over channels and bins moves to the activations."""
         gain = mixing.abs().square().sum(3).mean((2, 3, 4))  # [batch, source]
         scale = gain.clamp(min=_TINY)[..., None, None]

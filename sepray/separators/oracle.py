@@ -46,15 +46,15 @@ class Config:
         check_choice(self, "kind", Kind)
         Spectrogram(self.n_fft, self.hop)
 
-    def build(self, signal: Signal) -> Oracle:
+    def build(self, signal: Signal) -> MaskOracle:
         """Return the oracle."""
-        return Oracle(signal, self)
+        return MaskOracle(signal, self)
 
 
 DEBUG = Config(n_fft=16, hop=8)
 
 
-class Oracle(contracts.Oracle):
+class MaskOracle(contracts.Oracle):
     """The oracle; see the module's description."""
 
     makes_components = True

@@ -91,7 +91,7 @@ DEBUG = Config(
 )
 
 
-class Critic(nn.Module):
+class LogMagnitudeCritic(nn.Module):
     """Log magnitudes ``[batch, channel, bins, frames]`` to scores ``[batch]``; bins, frames are at least 2^layers."""
 
     def __init__(self, channels: int, filters: int, layers: int) -> None:
@@ -132,7 +132,7 @@ class SemiAdversarial(Separator):
         with torch.no_grad():  # each estimate starts near the mixture, whose channels are the head's last
             self.network.head.weight[:, -channels:, 0, 0] = torch.eye(channels).repeat(sources, 1)
         self.critics = nn.ModuleList(
-            Critic(channels, config.critic_filters, config.critic_layers) for _ in signal.sources
+            LogMagnitudeCritic(channels, config.critic_filters, config.critic_layers) for _ in signal.sources
         )
         self.register_buffer("source_level", torch.ones(()))
 

@@ -222,7 +222,7 @@ class SeparatorNetwork(nn.Module):
         return features
 
 
-class Critic(nn.Module):
+class MagnitudeCritic(nn.Module):
     """Table 3: magnitudes ``[batch, channel, bins, context]`` to scores ``[batch]``, high for real ones."""
 
     def __init__(self, filters: tuple[int, ...], channels: int, size: tuple[int, int]) -> None:
@@ -259,7 +259,9 @@ class Ssgan(Separator):
         size = (config.n_fft // 2 + 1, config.context)
         self.network = SeparatorNetwork(config, signal.channels, len(signal.sources), size)
         critics = len(signal.sources) if config.wasserstein else 0
-        self.critics = nn.ModuleList(Critic(config.critic_filters, signal.channels, size) for _ in range(critics))
+        self.critics = nn.ModuleList(
+            MagnitudeCritic(config.critic_filters, signal.channels, size) for _ in range(critics)
+        )
         self.register_buffer("source_level", torch.ones(()))
         self.register_buffer("peak", torch.ones(()))
         self.register_buffer("mean_energy", torch.ones(()))

@@ -17,7 +17,7 @@ _THERE = f"{', '.join(OBJECTIVES)}, such as si_sdr, fetal/si_sdr (one source) or
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedObjective:
     """An objective as it was named.
 
     Attributes:
@@ -33,7 +33,7 @@ class Named:
     each: bool
 
 
-def read(text: str) -> Named:
+def read(text: str) -> NamedObjective:
     """Return an objective from its text.
 
     A direction at its end, ``:min`` or ``:max``, is for the reader: it has to be the measure's own.
@@ -60,7 +60,7 @@ def read(text: str) -> Named:
     if directions and _DIRECTIONS[directions[0]] != own:
         better = "greater" if own == "maximize" else "less"
         raise UsageError(f"objective {text!r}: {measure} is the better the {better} it is; leave out :{directions[0]}")
-    return Named(text, source, measure, each)
+    return NamedObjective(text, source, measure, each)
 
 
 def objectives(texts: Sequence[str], signal: Signal) -> tuple[Objective, ...]:

@@ -65,7 +65,7 @@ def part_table(
     table: Table,
     part: Part,
     chosen: Chosen,
-    found: comparisons.Table | None,
+    found: comparisons.ComparisonTable | None,
     why: str = "",
     left_out: Sequence[LeftOut] = (),
 ) -> PartTable:
@@ -96,7 +96,7 @@ def _line(
     row: Row,
     sources: Sequence[str],
     chosen: Chosen,
-    found: comparisons.Table | None,
+    found: comparisons.ComparisonTable | None,
     why: str,
     left_out: Sequence[LeftOut],
 ) -> Line:
@@ -121,9 +121,9 @@ def _reason(row: Row, left_out: Sequence[LeftOut]) -> str:
     return mine[0].reason if mine else "it took no part"
 
 
-def _cells(row: comparisons.Row, sources: Sequence[str], measures: Sequence[str]) -> dict[Key, ScoreSummary]:
+def _cells(row: comparisons.SystemRow, sources: Sequence[str], measures: Sequence[str]) -> dict[Key, ScoreSummary]:
     return {(s, m): row.cells[m, s] for s in sources for m in measures if (m, s) in row.cells}
 
 
-def _sources(found: comparisons.Table) -> tuple[str, ...]:
+def _sources(found: comparisons.ComparisonTable) -> tuple[str, ...]:
     return tuple(column for column in found.columns if column != comparisons.MEAN)

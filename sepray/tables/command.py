@@ -20,7 +20,7 @@ from .spec import Table
 
 
 @dataclass(frozen=True)
-class Options:
+class TableOptions:
     """A table of a paper with ours beside it: a comparison for each of its parts, in two forms.
 
     The same command goes on after an interruption. Every output says which form it is.
@@ -58,7 +58,7 @@ def main(table: Table) -> NoReturn:
     exit_with_status(table.name, lambda arguments: run(table, parse(table, arguments)))
 
 
-def parse(table: Table, arguments: Sequence[str] | None = None) -> Options:
+def parse(table: Table, arguments: Sequence[str] | None = None) -> TableOptions:
     """Return the options of a command line.
 
     Raises:
@@ -66,12 +66,12 @@ def parse(table: Table, arguments: Sequence[str] | None = None) -> Options:
     """
     known = sorted({name for part in table.parts for name in forms.needed_folders(part.data)})
     takes = f" --folder takes {', '.join(f'{name}=FOLDER' for name in known)}." if known else ""
-    text = described(f"{table.source}.{takes}\n\n{Options.__doc__}")
-    kind = Annotated[Options, tyro.conf.arg(name="")]
+    text = described(f"{table.source}.{takes}\n\n{TableOptions.__doc__}")
+    kind = Annotated[TableOptions, tyro.conf.arg(name="")]
     return parsed(lambda args: tyro.cli(kind, args=args, description=text), arguments)
 
 
-def run(table: Table, options: Options) -> int:
+def run(table: Table, options: TableOptions) -> int:
     """Make a table; return the exit status.
 
     Raises:

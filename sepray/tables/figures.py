@@ -14,8 +14,8 @@ from torch import Tensor
 
 from ..choices import MEASURES, measure_words
 from ..comparison.contenders import slug
-from ..comparison.publishing import Result
-from ..comparison.running import Entry
+from ..comparison.publishing import ComparisonResult
+from ..comparison.running import SeparatorFigures
 from ..contracts import TaskData
 from ..errors import one_line
 from ..plain_text import in_own_style
@@ -34,10 +34,10 @@ class Drawn:
     """A row whose trainings are drawn: its label in the paper, and its trainings."""
 
     label: str
-    entry: Entry
+    entry: SeparatorFigures
 
 
-def pictures(table: Table, part: PartTable, result: Result) -> list[MediaFile]:
+def pictures(table: Table, part: PartTable, result: ComparisonResult) -> list[MediaFile]:
     """Return the figures of a part as PDF; where one cannot be drawn, its description says why and it has no content.
 
     Args:
@@ -67,7 +67,7 @@ def pictures(table: Table, part: PartTable, result: Result) -> list[MediaFile]:
     return found
 
 
-def _drawn(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
+def _drawn(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: ComparisonResult) -> Drawing | str:
     """Draw a figure, or return why it is not drawn: a bug in one separator's code does not cost the table."""
     if not rows:
         return "none of its rows was trained"
@@ -77,7 +77,7 @@ def _drawn(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Resul
         return f"{type(error).__name__}: {one_line(error)}"
 
 
-def curves(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
+def curves(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: ComparisonResult) -> Drawing | str:
     """Draw the error of each source after every epoch, all methods in one panel; beside it the last epochs alone."""
     measure = next((m for m in _by_epoch(part.measures) if _curve(rows[0], part.sources[0], m) is not None), None)
     if measure is None:
@@ -107,7 +107,7 @@ def curves(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Resul
     return drawing
 
 
-def discriminators(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
+def discriminators(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: ComparisonResult) -> Drawing | str:
     """Draw what each discriminator says of the other source's estimates, item by item, the methods side by side."""
     signal, test = result.data.signal, result.data.test
     found = {}
@@ -141,7 +141,7 @@ def discriminators(figure: Figure, rows: Sequence[Drawn], part: PartTable, resul
     return drawing
 
 
-def item(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
+def item(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: ComparisonResult) -> Drawing | str:
     """Draw the first test item: the mixture, the estimates of every method, the truth."""
     data, estimates = result.data, dict[str, Tensor]()
     for row in rows:
@@ -153,7 +153,7 @@ def item(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result)
     return _first_item(estimates, part, data)
 
 
-def by_iteration(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
+def by_iteration(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: ComparisonResult) -> Drawing | str:
     """Draw the first test item: the mixture, one method's estimates after its iterations, the truth."""
     [row] = rows
     data = result.data
@@ -161,7 +161,7 @@ def by_iteration(figure: Figure, rows: Sequence[Drawn], part: PartTable, result:
     return _first_item({f"iteration {number}": estimates for number, estimates in found.items()}, part, data)
 
 
-def boxes(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Result) -> Drawing | str:
+def boxes(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: ComparisonResult) -> Drawing | str:
     """Draw the scores of the test items as SSGAN's figure 4 does, a column for each source, a row for each measure."""
     signal, labels = result.data.signal, {row.entry.contender.key: row.label for row in rows}
     found = result.table.rows if result.table is not None else []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..comparison.running import Entry
+from ..comparison.running import SeparatorFigures
 from ..comparison.spec import Comparison
 from ..contracts import TaskData
 from ..driver.saved_study import read_saved_study
@@ -30,7 +30,7 @@ class Iterations:
     estimates: Mapping[int, Tensor]
 
 
-def retrained(entry: Entry, comparison: Comparison, data: TaskData) -> Iterations:
+def retrained(entry: SeparatorFigures, comparison: Comparison, data: TaskData) -> Iterations:
     """Train the first seed of a row again, and return what it makes of the first test item after iterations.
 
     Args:

@@ -35,7 +35,7 @@ class PartResult:
     """
 
     shown: PartTable
-    result: publishing.Result | None = None
+    result: publishing.ComparisonResult | None = None
     pictures: Sequence[MediaFile] = ()
 
 

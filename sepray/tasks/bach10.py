@@ -37,7 +37,7 @@ from ..signals import decoding
 Divided = tuple[dict[str, list[splitting.Piece]], list[str]]
 """Pieces of each split, and why others cannot be used."""
 
-_DECODER = recording_folders.Decoder(decoding.VERSION, decoding.of_file)
+_DECODER = recording_folders.RecordingDecoder(decoding.VERSION, decoding.of_file)
 _INSTRUMENTS = ("violin", "clarinet", "saxphone", "bassoon")
 _NEEDS = (
     "the folder Bach10_v1.1 (NN-Name/NN-Name-violin.wav, -clarinet, -saxphone, -bassoon) of Duan's Bach10 data set, "

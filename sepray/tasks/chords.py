@@ -56,7 +56,7 @@ class Config:
     def load(self, cache: Path) -> TaskData:
         """Return the data, made once and kept in the folder ``cache``."""
         own = {split: units_of_items(split, getattr(self, split)) for split in SPLITS}
-        units = mixtures.Units(own, ("pieces",))
+        units = mixtures.SplitUnits(own, ("pieces",))
         return mixtures.task_data(self._entry(cache), self.instruments, self.sample_rate, units)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:

@@ -83,7 +83,7 @@ class Config:
         return self._data().recordings(cache)
 
     def _data(self) -> TwoFolders:
-        decoder = recording_folders.Decoder(decoding.VERSION, decoding.of_file)
+        decoder = recording_folders.RecordingDecoder(decoding.VERSION, decoding.of_file)
         return TwoFolders("piano_mix", _SOURCES, _NEEDS, self, self.ratio, decoder, _synthesise)
 
 

@@ -180,7 +180,7 @@ class Config:
             track.stems[stem] for track in tracks for part in recipes.get(track.name, {}).values() for _, stem in part
         }
         silent: set[Path] = set()
-        decoder = recording_folders.Decoder(
+        decoder = recording_folders.RecordingDecoder(
             decoding.VERSION, lambda file, rate, channels: _decoding(file, rate, channels, silent)
         )
         decoded, refused = recording_folders.decoded_files(

@@ -26,7 +26,7 @@ _DEFAULT_VALUES = 2**24  # 64 MiB: one longest mixture of two channels
 _DEFAULT_ITEMS = 2**12  # however short they are, each costs time
 
 
-class Model(Protocol):
+class ServableModel(Protocol):
     """A separator that takes and returns arrays."""
 
     @property
@@ -47,7 +47,7 @@ class ServedModel:
         signal: names of the sources, channels, sample rate.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: ServableModel) -> None:
         self.model = model
         self.signal = model.signal
 

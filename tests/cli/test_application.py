@@ -74,7 +74,7 @@ GIVEN = {
     ),
     "report": (
         f"n {STORES}",
-        [application.StoredStudy("n", "sqlite:///s.db", "http://h", "s3://b", Path("c"))],
+        [application.StudyFlags("n", "sqlite:///s.db", "http://h", "s3://b", Path("c"))],
     ),
 }
 _STUDY = GIVEN["report"][1]

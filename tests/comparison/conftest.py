@@ -10,7 +10,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from sepray.comparison import table
 from sepray.comparison.contenders import Contender, LeftOut
-from sepray.comparison.running import Entry, Outcome
+from sepray.comparison.running import ComparisonFigures, SeparatorFigures
 from sepray.comparison.spec import Comparison
 from sepray.contracts import Signal, Split, TaskData
 
@@ -31,13 +31,13 @@ PAPER = {"careful": {"learning_rate": 1e-3, "weight": 1.0}, "Bold & fast": {"lea
 SPACES = {"my_separator": (SPACE, PAPER)}
 
 
-def entry(key: str, system: str, si_sdr: list, missing: str = "") -> Entry:
+def entry(key: str, system: str, si_sdr: list, missing: str = "") -> SeparatorFigures:
     """An entry whose scores of the first source are given, ``[seed][item]``, those of the second 2 dB above."""
     first = np.array(si_sdr, dtype=float)
     values = np.stack((first, first + 2), axis=2)
     contender = Contender(key, system, None, {}, {}, 12_345, "paired")
     scores = {"si_sdr": values, "relative_l2": 10 ** (-values / 20)}
-    return Entry(
+    return SeparatorFigures(
         contender, scores, {"learning_rate": 0.01}, 12.345, 0.0021, missing, f"uid-{key}", (float(-first.mean()),)
     )
 
@@ -50,7 +50,7 @@ def data() -> TaskData:
     return TaskData(SIGNAL, split, split, split, "ab" * 32)
 
 
-OUTCOME = Outcome(
+OUTCOME = ComparisonFigures(
     [
         entry(
             "poor", "poor_one (50% & {more})", [[1, 2, 3, 4], [2, 3, 4, 5]], "1 of 3 seeds failed: loss | not finite"
@@ -62,7 +62,7 @@ OUTCOME = Outcome(
 
 
 @pytest.fixture(scope="module")
-def built(data) -> table.Table:
+def built(data) -> table.ComparisonTable:
     return table.build(Comparison(final_seeds=3, task="my_task"), data, OUTCOME)
 
 

@@ -13,8 +13,8 @@ from sepray.comparison.dry_run import ComparisonEstimate, lines, show
 from sepray.comparison.spec import Comparison
 from sepray.contracts import Signal
 from sepray.dry_run.estimate import Disk, Estimate, Memory, SplitSize
-from sepray.dry_run.schedule import Range
-from sepray.dry_run.stored import Progress
+from sepray.dry_run.schedule import EstimateRange
+from sepray.dry_run.stored import StudyProgress
 from sepray.errors import UsageError
 from sepray.spec.study import StudySpec
 
@@ -38,10 +38,10 @@ def estimate(**changes) -> Estimate:
         "space": {},
         "reference_points": {},
         "controls": {},
-        "progress": Progress(False, 0, 0, 12, (), 0, 3, 3),
+        "progress": StudyProgress(False, 0, 0, 12, (), 0, 3, 3),
         "slots": 2,
-        "epoch_seconds": Range(5.0, 6.0, 7.0),
-        "seconds": Range(50.0, 65.0, 130.0),
+        "epoch_seconds": EstimateRange(5.0, 6.0, 7.0),
+        "seconds": EstimateRange(50.0, 65.0, 130.0),
         "memory": Memory(1, 1, 1, 900 * MIB, 1, 1),
         "disk": Disk(1, 1, 1, 60 * MIB, 100 * MIB),
         **changes,
@@ -56,8 +56,8 @@ BOTH = ComparisonEstimate(
         (
             contender("cass:small (width 8, depth 3)", 1_234_567),
             estimate(
-                progress=Progress(True, 1, 1, 0, (), 0, 3, 3),
-                seconds=Range(20.0, None, 40.0),
+                progress=StudyProgress(True, 1, 1, 0, (), 0, 3, 3),
+                seconds=EstimateRange(20.0, None, 40.0),
                 memory=Memory(1, 1, 1, 2048 * MIB, 1, 1),
                 disk=Disk(1, 1, 1, 41 * MIB, 100 * MIB),
                 warnings=("It is large.",),
@@ -110,9 +110,9 @@ def test_every_separator_has_a_line_and_all_together_one(screen):
 
 def test_totals():
     assert (BOTH.trainings, BOTH.memory, BOTH.disk) == (15 + 3, 2048 * MIB, 101 * MIB)
-    assert BOTH.seconds == Range(70.0, 105.0, 170.0)
+    assert BOTH.seconds == EstimateRange(70.0, 105.0, 170.0)
     nothing = replace(BOTH, studies=())
-    assert (nothing.trainings, nothing.memory, nothing.disk, nothing.seconds) == (0, 0, 0, Range(0, 0, 0))
+    assert (nothing.trainings, nothing.memory, nothing.disk, nothing.seconds) == (0, 0, 0, EstimateRange(0, 0, 0))
 
 
 def test_disk_of_all_is_a_warning_where_no_study_has_one_of_its_own():
@@ -128,7 +128,7 @@ def test_disk_of_all_is_a_warning_where_no_study_has_one_of_its_own():
 
 def test_study_that_is_done_and_one_that_fails():
     nothing = {"seconds": None, "epoch_seconds": None, "memory": None, "disk": None}
-    done = estimate(**nothing, progress=Progress(True, 12, 12, 0, (), 3, 0, 3))
+    done = estimate(**nothing, progress=StudyProgress(True, 12, 12, 0, (), 3, 0, 3))
     trace = 'Traceback:\n  File "/mine.py", line 1, in f\n    1 / 0\nZeroDivisionError: x\n'
     failed = estimate(**nothing, failure=trace, bug=True)
     both = replace(BOTH, studies=((contender("done"), done), (contender("bad"), failed)), left_out=())

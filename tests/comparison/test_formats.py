@@ -220,12 +220,12 @@ def test_cells_of_the_tests(cell, table, cells):
 
 def test_cells_of_figures():
     wide = replace(CELL, low=-math.inf, high=math.inf)
-    assert [formats._plain(cell, "si_sdr", " ") for cell in (None, CELL, wide)] == [
+    assert [formats.figure(cell, "si_sdr", " ") for cell in (None, CELL, wide)] == [
         "-",
         "7.25 [-1.50, 9.12]",
         "7.25 [too few]",
     ]
-    assert formats._plain(CELL, "relative_l2", "\n") == "7.254\n[-1.500, 9.125]"
+    assert formats.figure(CELL, "relative_l2", "\n") == "7.254\n[-1.500, 9.125]"
     assert formats._stacked(None, "si_sdr", True) == "-"
     assert formats._stacked(CELL, "si_sdr", False) == (r"\shortstack[r]{7.25\\{\scriptsize [$-$1.50, 9.12]}}")
     assert formats._stacked(wide, "si_sdr", True) == r"\shortstack[r]{\textbf{7.25}\\{\scriptsize [too few]}}"

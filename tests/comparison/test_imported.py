@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from sepray.comparison import figure, formats, imported, table
-from sepray.comparison.running import Entry, Outcome
+from sepray.comparison.running import ComparisonFigures, SeparatorFigures
 from sepray.comparison.spec import Comparison
 from sepray.contracts import TaskData, Tracks
 from sepray.errors import UsageError
@@ -35,13 +35,13 @@ def bounds(monkeypatch):
     monkeypatch.setattr(table.tables, "references", lambda *_: {"unprocessed mixture": given})
 
 
-def ours(key: str, sdr: list[float], silent: int | None = None) -> Entry:
+def ours(key: str, sdr: list[float], silent: int | None = None) -> SeparatorFigures:
     made = entry(key, key, [[1.0 + k for k in range(8)]] * 2)
     values = np.array(sdr)[None, :, None] + np.array([0.0, 2.0])
     values = np.repeat(values, 2, axis=0)
     if silent is not None:
         values[:, silent] = np.nan
-    return Entry(**{**vars(made), "scores": made.scores | {"sdr": values}})
+    return SeparatorFigures(**{**vars(made), "scores": made.scores | {"sdr": values}})
 
 
 def sisec(folder, name: str, tracks: dict[str, float], **more: float) -> str:
@@ -56,7 +56,7 @@ def test_rows_are_labelled_and_only_shared_tracks_are_compared(whole, tmp_path):
     asked = Comparison(measures=MEASURES, museval_results=(given,), final_seeds=2, reference="good")
     others = imported.read(asked.museval_results, whole)
     assert others.names == NAMES[:6]
-    outcome = Outcome([ours("good", [10.0 + k for k in range(8)]), ours("poor", [1.0 + k for k in range(8)])])
+    outcome = ComparisonFigures([ours("good", [10.0 + k for k in range(8)]), ours("poor", [1.0 + k for k in range(8)])])
     found = table.build(asked, whole, outcome, others)
     assert [(row.system, row.kind) for row in found.rows] == [
         ("good", "separator"),
@@ -85,7 +85,9 @@ def test_rows_are_labelled_and_only_shared_tracks_are_compared(whole, tmp_path):
 def test_every_form_of_the_table_has_imported_rows(whole, tmp_path):
     given = (sisec(tmp_path, "OZE", dict.fromkeys(NAMES, 3.0)), sisec(tmp_path, "KAM1", dict.fromkeys(NAMES[2:], 2.0)))
     asked = Comparison(measures=MEASURES, museval_results=given)
-    found = table.build(asked, whole, Outcome([ours("good", [9.0 + k for k in range(8)])]), imported.read(given, whole))
+    found = table.build(
+        asked, whole, ComparisonFigures([ours("good", [9.0 + k for k in range(8)])]), imported.read(given, whole)
+    )
     assert "| OZE (imported) | 3.00" in formats.markdown(found)
     assert r"KAM1 (imported) & " in formats.latex(found)
     lines = {line["system"]: line for line in csv.DictReader(io.StringIO(formats.comma_separated(found)))}
@@ -108,7 +110,7 @@ def test_tracks_without_a_score_are_left_out_for_all_rows(whole, tmp_path):
         results(tmp_path / "KAM" / "test", name, low=[4.0])
     given = (f"KAM={tmp_path / 'KAM'}",)
     asked = Comparison(measures=("sdr",), museval_results=given)
-    outcome = Outcome([ours("good", [50.0, *range(7)], silent=0)])
+    outcome = ComparisonFigures([ours("good", [50.0, *range(7)], silent=0)])
     found = table.build(asked, whole, outcome, imported.read(given, whole))
     good, theirs = found.rows[:2]
     assert good.cells["sdr", "low"].mean == 3.0
@@ -119,7 +121,9 @@ def test_tracks_without_a_score_are_left_out_for_all_rows(whole, tmp_path):
 
 
 def test_without_imports_bss_eval_is_a_measure_like_others(whole):
-    found = table.build(Comparison(measures=("sdr",)), whole, Outcome([ours("good", [10.0 + k for k in range(8)])]))
+    found = table.build(
+        Comparison(measures=("sdr",)), whole, ComparisonFigures([ours("good", [10.0 + k for k in range(8)])])
+    )
     assert found.rows[0].cells["sdr", "low"].mean == pytest.approx(13.5)
     assert "over 8 whole tracks" in found.caption
     assert found.rows[1].cells["sdr", "mean"].mean == -1
@@ -132,7 +136,9 @@ def test_all_three_norms_stand_in_one_table(whole):
     with pytest.MonkeyPatch.context() as patch:
         given = {norm: np.ones((8, 2)) for norm in norms}
         patch.setattr(table.tables, "references", lambda *_: {"unprocessed mixture": given})
-        found = table.build(Comparison(measures=norms), whole, Outcome([Entry(**{**vars(made), "scores": scores})]))
+        found = table.build(
+            Comparison(measures=norms), whole, ComparisonFigures([SeparatorFigures(**{**vars(made), "scores": scores})])
+        )
     assert [found.rows[0].cells[norm, "mean"].mean for norm in norms] == pytest.approx([0.1, 0.2, 0.3])
     for norm in ("L1", "L2", "L∞"):
         assert f"relative {norm} error ↓: mean" in formats.markdown(found)

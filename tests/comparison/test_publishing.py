@@ -9,7 +9,7 @@ from rich.console import Console
 
 from sepray.comparison import formats, publishing, table
 from sepray.comparison.contenders import LeftOut
-from sepray.comparison.running import Outcome
+from sepray.comparison.running import ComparisonFigures
 from sepray.comparison.spec import Comparison
 from sepray.report.figures import MediaFile
 
@@ -84,7 +84,7 @@ BUG = RuntimeError("mysql://me:hunter2@host")
 
 
 def test_tables_scores_and_figures_are_files_and_artifacts(published, comparison, data, tmp_path):
-    folder, tracker = published(Outcome(OUTCOME.entries, [*OUTCOME.left_out, LeftOut("a b/c", "bug", BUG)]))
+    folder, tracker = published(ComparisonFigures(OUTCOME.entries, [*OUTCOME.left_out, LeftOut("a b/c", "bug", BUG)]))
     assert folder.parent == tmp_path / "lab"
     assert tracker.made == (
         folder / "outbox.db",
@@ -106,7 +106,7 @@ def test_tables_scores_and_figures_are_files_and_artifacts(published, comparison
 def test_other_studies_of_the_same_names_are_another_comparison(published):
     folder, _ = published()
     entries = [replace(OUTCOME.entries[0], uid="another"), OUTCOME.entries[1]]
-    assert published(Outcome(entries, []))[0] != folder
+    assert published(ComparisonFigures(entries, []))[0] != folder
 
 
 def test_run_holds_the_means_and_names_the_studies(published, comparison, data):
@@ -193,9 +193,9 @@ def ran(comparison, data, monkeypatch, screen):
 
 
 def test_comparison_is_announced_run_and_published(ran, screen):
-    assert ran(Outcome([OUTCOME.entries[1]], [])) == (
+    assert ran(ComparisonFigures([OUTCOME.entries[1]], [])) == (
         0,
-        [Outcome([OUTCOME.entries[1]], [LeftOut("picky", "images [only]")])],
+        [ComparisonFigures([OUTCOME.entries[1]], [LeftOut("picky", "images [only]")])],
     )
     assert screen.getvalue() == (
         "comparison lab: a, b, c on my_task; each 6 epochs, 3 seeds, 4 trials of a search before\n"
@@ -204,7 +204,7 @@ def test_comparison_is_announced_run_and_published(ran, screen):
 
 
 def test_bugs_are_shown_and_the_same_command_may_mend_them(ran, screen):
-    status, [outcome] = ran(Outcome([OUTCOME.entries[1]], [LeftOut("broken", "RuntimeError", BUG)]))
+    status, [outcome] = ran(ComparisonFigures([OUTCOME.entries[1]], [LeftOut("broken", "RuntimeError", BUG)]))
     assert status == 0
     assert [left.system for left in outcome.left_out] == ["broken", "picky"]
     assert "\nbroken: this is a bug in sepray; report it with the whole traceback" in screen.getvalue()
@@ -213,7 +213,7 @@ def test_bugs_are_shown_and_the_same_command_may_mend_them(ran, screen):
 
 
 def test_comparison_without_any_figures_fails_with_all_reasons(ran, screen):
-    assert ran(Outcome([], [LeftOut("broken", "no loss")])) == (1, [])
+    assert ran(ComparisonFigures([], [LeftOut("broken", "no loss")])) == (1, [])
     assert screen.getvalue().endswith("\nno separator has figures: broken: no loss; picky: images [only]\n")
 
 
@@ -224,7 +224,7 @@ def test_interrupted_comparison_publishes_nothing(ran):
 def test_comparison_without_a_search_says_so(ran, screen, monkeypatch, comparison):
     monkeypatch.setattr(publishing, "task_config", lambda given: Task())
     changed = comparison.changed(trials=0)
-    ran(Outcome([], []))
+    ran(ComparisonFigures([], []))
     screen.truncate(0)
     monkeypatch.setattr(publishing, "contenders", lambda *given: (taking_part(), []))
     publishing.run(changed, {})

@@ -114,7 +114,7 @@ def finished(tmp_path, monkeypatch, data):
     )
     monkeypatch.setattr(running.study, "execute", lambda given, _: 0 if given is spec else 2)
 
-    def run(*finals: FrozenTrial) -> running.Entry | LeftOut:
+    def run(*finals: FrozenTrial) -> running.SeparatorFigures | LeftOut:
         epochs = {
             t.number: [{"epoch_seconds": t.number - 2, "start_seconds": 2}, {"epoch_seconds": 0.5}] for t in finals
         }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepray.comparison.separators_flag import Named, read, refuse_stray_settings
+from sepray.comparison.separators_flag import NamedSeparator, read, refuse_stray_settings
 from sepray.errors import UsageError
 
 
@@ -27,7 +27,7 @@ from sepray.errors import UsageError
 )
 def test_parts(text, name, separator, wanted, settings, key):
     entry = read(text)
-    assert entry == Named(name, separator, wanted, settings)
+    assert entry == NamedSeparator(name, separator, wanted, settings)
     assert entry.key == key
 
 

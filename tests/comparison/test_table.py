@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sepray.comparison import formats, table
-from sepray.comparison.running import Entry, Outcome
+from sepray.comparison.running import ComparisonFigures, SeparatorFigures
 from sepray.comparison.spec import Comparison
 from sepray.contracts import Split
 
@@ -45,7 +45,7 @@ def ten(data):
     return replace(data, test=Split(sources.sum(1), sources, units=PIECES), unit_names=("pieces",))
 
 
-def outcome(*seeds: int, validation=((0.4,), (0.2,))) -> Outcome:
+def outcome(*seeds: int, validation=((0.4,), (0.2,))) -> ComparisonFigures:
     """Two methods, the first 1 to 2 dB below the second on each of ten items, with so many seeds."""
     items = np.linspace(5, 9, 10)
     rows = [
@@ -53,7 +53,7 @@ def outcome(*seeds: int, validation=((0.4,), (0.2,))) -> Outcome:
         for n, gap in zip(seeds, (np.linspace(1, 2, 10), 0), strict=True)
     ]
     made = [entry(name, name, row.tolist()) for name, row in zip(("lesser", "better"), rows, strict=True)]
-    return Outcome([replace(e, validation=value) for e, value in zip(made, validation, strict=True)])
+    return ComparisonFigures([replace(e, validation=value) for e, value in zip(made, validation, strict=True)])
 
 
 def test_paired_test_its_effect_size_and_the_papers_test_stand_beside_one_another(ten):
@@ -109,7 +109,7 @@ def test_single_separator_and_a_measure_that_a_source_has_not(data):
     with pytest.MonkeyPatch.context() as patch:
         bounds = {"unprocessed mixture": {name: values[0] for name, values in scores.items()}}
         patch.setattr(table.tables, "references", lambda *_: bounds)
-        alone = Outcome([Entry(**{**vars(one), "scores": scores})])
+        alone = ComparisonFigures([SeparatorFigures(**{**vars(one), "scores": scores})])
         found = table.build(Comparison(measures=("heart_rate_error",)), data, alone)
     assert ("heart_rate_error", "low") not in found.rows[0].cells
     assert found.rows[0].cells["heart_rate_error", "mean"].mean == 2
@@ -166,7 +166,7 @@ def test_caption_says_what_the_figures_are(data, monkeypatch):
     )
     for elsewhere in ({"address": "auto"}, {"gpus_per_trial": 1.0}, {"device": "mps"}):
         assert "seconds of one seed. Oracles" in table.build(searched.changed(**elsewhere), data, OUTCOME).caption
-    alone = table.build(Comparison(), data, Outcome([entry("good", "good", [[5, 6, 7, 8]])]))
+    alone = table.build(Comparison(), data, ComparisonFigures([entry("good", "good", [[5, 6, 7, 8]])]))
     assert alone.title == "comparison: 1 separator on notes_and_bursts"
     assert "on 4 mixtures. No p: too few" in alone.caption
 
@@ -175,7 +175,7 @@ def test_errors_rank_from_the_least_and_equals_keep_their_order(data):
     found = table.build(Comparison(measures=("relative_l2", "si_sdr")), data, OUTCOME)
     assert [row.system for row in found.rows[:2]] == ["good", "poor_one (50% & {more})"]
     assert found.best["relative_l2", "mean"] == "good"
-    equal = Outcome([entry("b", "b", [[1, 2, 3, 4]]), entry("a", "a", [[1, 2, 3, 4]])])
+    equal = ComparisonFigures([entry("b", "b", [[1, 2, 3, 4]]), entry("a", "a", [[1, 2, 3, 4]])])
     found = table.build(Comparison(), data, equal)
     assert [row.system for row in found.rows[:2]] == ["b", "a"]
     assert set(found.best.values()) == {"b"}
@@ -184,8 +184,8 @@ def test_errors_rank_from_the_least_and_equals_keep_their_order(data):
 
 def test_the_magnitudes_error_has_bounds_of_its_own_and_a_caption(data):
     one = entry("good", "good", [[5, 6, 7, 8]])
-    with_it = Entry(**{**vars(one), "scores": {**one.scores, "magnitude_l2": np.full((1, 4, 2), 0.25)}})
-    found = table.build(Comparison(measures=("relative_l2", "magnitude_l2")), data, Outcome([with_it]))
+    with_it = SeparatorFigures(**{**vars(one), "scores": {**one.scores, "magnitude_l2": np.full((1, 4, 2), 0.25)}})
+    found = table.build(Comparison(measures=("relative_l2", "magnitude_l2")), data, ComparisonFigures([with_it]))
     cells = {row.system: row.cells["magnitude_l2", "mean"].mean for row in found.rows}
     assert cells["good"] == 0.25
     assert cells["oracle: ideal ratio mask"] == pytest.approx(0, abs=1e-5)
@@ -198,5 +198,5 @@ def test_the_magnitudes_error_has_bounds_of_its_own_and_a_caption(data):
 
 
 def test_reference_may_be_a_published_setting(data):
-    named = Outcome([entry("good", "good", [[5, 6, 7, 8]]), entry("cass-bold-FAST", "cass", [[1, 2, 3, 4]])])
+    named = ComparisonFigures([entry("good", "good", [[5, 6, 7, 8]]), entry("cass-bold-FAST", "cass", [[1, 2, 3, 4]])])
     assert table.build(Comparison(reference="cass:bold & FAST"), data, named).reference == "cass"

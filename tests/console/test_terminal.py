@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from sepray.console import terminal
-from sepray.console.terminal import Progress, about, duration, size
+from sepray.console.terminal import StageProgress, about, duration, size
 
 
 @dataclass
@@ -73,7 +73,7 @@ def printed(console: Console) -> list[str]:
 
 def test_log_has_a_line_for_every_trial_with_what_is_left(screen):
     console, left = screen(140), iter([None, 90.0, 61.0, 20.0, None])
-    with Progress("sweep", 4, "relative_l2", seconds_left=lambda: next(left)) as progress:
+    with StageProgress("sweep", 4, "relative_l2", seconds_left=lambda: next(left)) as progress:
         assert printed(console) == ["sweep: 0 of 4 done"]
         progress.handed_out(0, 1, {}, "CASS", False)
         progress.epoch(0, {"epoch": 3, "objective": 0.5})
@@ -97,7 +97,7 @@ def test_log_has_a_line_for_every_trial_with_what_is_left(screen):
 
 def test_best_of_a_maximised_objective_is_the_greatest_in_its_own_sign(screen):
     console = screen(60)
-    with Progress("sweep", 3, "si_sdr", sign=-1) as progress:
+    with StageProgress("sweep", 3, "si_sdr", sign=-1) as progress:
         for number, objective in enumerate((-5.0, -9.5, 2.0)):  # results are to be minimised
             progress.finished(number, Ending("complete"), {"epoch": 1, "objective": objective})
     assert progress.best == (9.5, "trial 1")
@@ -109,7 +109,7 @@ def test_best_of_a_maximised_objective_is_the_greatest_in_its_own_sign(screen):
 def test_progress_goes_on_from_earlier_trials(screen):
     console = screen(140)
     earlier = Counter({"complete": 5, "pruned": 2, "lost": 1})
-    with Progress("sweep", 10, "l2", noun="final", done=earlier, best=(0.5, "final 2")) as progress:
+    with StageProgress("sweep", 10, "l2", noun="final", done=earlier, best=(0.5, "final 2")) as progress:
         assert printed(console) == ["sweep: 8 of 10 done · 2 stopped early · 1 failed · best l2 0.5000, final 2"]
         progress.finished(8, Ending("complete"), {"epoch": 1, "objective": 0.75})
     assert progress.best == (0.5, "final 2")
@@ -119,7 +119,7 @@ def test_progress_goes_on_from_earlier_trials(screen):
 def test_more_trials_than_were_asked_for_are_never_more_than_all(screen):
     """A study that is run again with fewer trials finishes those that run, and a trial may end twice."""
     console = screen(140)
-    with Progress("sweep", 4, "l2", done=Counter({"complete": 3})) as progress:
+    with StageProgress("sweep", 4, "l2", done=Counter({"complete": 3})) as progress:
         for number in (3, 4):
             progress.handed_out(number, 1, {}, None, True)
         assert progress._view().renderables[0].plain == "sweep  3 of 5 done"
@@ -130,7 +130,7 @@ def test_more_trials_than_were_asked_for_are_never_more_than_all(screen):
     assert progress.done == {"complete": 4, "lost": 1}
 
 
-def drawn(progress: Progress, width: int) -> list[str]:
+def drawn(progress: StageProgress, width: int) -> list[str]:
     view = io.StringIO()
     Console(file=view, width=width).print(progress._view())
     return [line.rstrip() for line in view.getvalue().splitlines()]
@@ -138,7 +138,7 @@ def drawn(progress: Progress, width: int) -> list[str]:
 
 def test_live_view_shows_running_trials_and_says_why_one_failed(screen):
     console = screen(120, live=True)
-    with Progress("sweep", 3, "si_sdr", sign=-1, epochs=6, seconds_left=lambda: 300.0) as progress:
+    with StageProgress("sweep", 3, "si_sdr", sign=-1, epochs=6, seconds_left=lambda: 300.0) as progress:
         progress.handed_out(0, 1, {}, "CASS", False)
         progress.handed_out(1, 1, {}, None, True)
         progress.epoch(0, {"epoch": 4, "objective": -7.25})
@@ -157,7 +157,9 @@ def test_live_view_shows_running_trials_and_says_why_one_failed(screen):
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_live_view_cuts_nothing(width):
-    progress = Progress("a study with a name: retraining on new seeds", 18, "relative_l2", noun="final", epochs=500)
+    progress = StageProgress(
+        "a study with a name: retraining on new seeds", 18, "relative_l2", noun="final", epochs=500
+    )
     progress.seconds_left = lambda: 9000.0
     label = "cross maternal to fetal at the settings of trial 5 seed 2"
     for number in (10, 11):
@@ -187,14 +189,14 @@ def test_log_is_wide():
 def test_brackets_in_messages_are_printed_as_they_are(capsys):
     """They are no markup: reasons quote shapes and lists, and a closing tag would be an error."""
     assert not terminal.console._markup
-    with Progress("sweep", 1, "l2") as progress:
+    with StageProgress("sweep", 1, "l2") as progress:
         progress.finished(0, Ending("error", "cannot reshape [batch, time] in [/bold]"), {"epoch": 1})
     assert "cannot reshape [batch, time] in [/bold]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("total", "done", "of"), [(4, 3, 4), (0, 0, 1), (4, 5, 5)])
 def test_bar_is_as_long_as_the_share_of_trials_that_have_ended(total, done, of):
-    progress = Progress("sweep", total, "l2", done=Counter({"complete": done - done // 2, "pruned": done // 2}))
+    progress = StageProgress("sweep", total, "l2", done=Counter({"complete": done - done // 2, "pruned": done // 2}))
     head, row, table = progress._view().renderables
     bar = row.columns[0]._cells[0]
     assert (bar.total, bar.completed, bar.width) == (of, done, 40)
@@ -204,7 +206,7 @@ def test_bar_is_as_long_as_the_share_of_trials_that_have_ended(total, done, of):
 
 def test_live_view_is_refreshed_twice_a_second_and_erased(screen):
     screen(120, live=True)
-    with Progress("sweep", 3, "l2") as progress:
+    with StageProgress("sweep", 3, "l2") as progress:
         assert (progress._live.refresh_per_second, progress._live.transient) == (2, True)
         assert progress._live.console is terminal.console
 

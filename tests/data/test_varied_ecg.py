@@ -5,7 +5,7 @@ import pytest
 
 from sepray.data import varied_ecg
 from sepray.data.varied_ecg import (
-    Beats,
+    Rhythm,
     Shapes,
     band_passed,
     beats,
@@ -90,7 +90,7 @@ def test_beat_before_the_first_and_after_the_last_sample_is_drawn_as_far_as_it_r
     """Three quarters of a second from the first or the last sample, at 100 Hz."""
     shape = Shapes(np.zeros((1, 5)), np.ones((1, 5)), np.array([[0, 0, 1.0, 0, 0]]))
     for time, inside in ((-1.3, slice(0, 76)), (2.2, slice(124, 200)), (-1.0, slice(0, 76)), (0.99, slice(124, 200))):
-        one = Beats(np.array([[time]]), np.ones(1), np.ones((1, 1)), np.zeros((1, 1), bool))
+        one = Rhythm(np.array([[time]]), np.ones(1), np.ones((1, 1)), np.zeros((1, 1), bool))
         (signal,) = drawn(one, shape, np.ones((1, 1)), 100, 200)
         since = np.arange(200) / 100 - 1 - time
         expected = np.zeros(200)
@@ -140,7 +140,7 @@ def test_shapes_have_the_ranges_of_an_adults_or_a_fetus(fetal):
 def test_a_beat_is_the_sum_of_its_waves_and_an_ectopic_one_is_wide():
     places, widths = np.array([[-0.16, -0.03, 0, 0.04, 0.3]]), np.array([[0.03, 0.01, 0.012, 0.011, 0.06]])
     amplitudes = np.array([[0.2, -0.3, 1, -0.5, 0.4]])
-    both = Beats(np.array([[0.5, 2.5]]), np.ones(1), np.array([[1.0, 2.0]]), np.array([[False, True]]))
+    both = Rhythm(np.array([[0.5, 2.5]]), np.ones(1), np.array([[1.0, 2.0]]), np.array([[False, True]]))
     wider = widenings(random(), both)
     assert wider[0, 0] == 1 < 1.6 <= wider[0, 1] <= 2.2
     (signal,) = drawn(both, Shapes(places, widths, amplitudes), wider, 1000, 5000)
@@ -208,7 +208,7 @@ def test_directions_of_leads_are_uniform_on_the_sphere():
 
 def test_a_wide_complex_has_its_centre_of_energy_where_its_time_is():
     shape = Shapes(np.array([[-0.16, -0.05, 0, 0.06, 0.3]]), np.full((1, 5), 0.01), np.array([[0, -0.2, 0.3, -1.0, 0]]))
-    one = Beats(np.array([[1.0]]), np.ones(1), np.ones((1, 1)), np.array([[True]]))
+    one = Rhythm(np.array([[1.0]]), np.ones(1), np.ones((1, 1)), np.array([[True]]))
     for wide in (1.0, 2.0):
         (signal,) = drawn(one, shape, np.full((1, 1), wide), 1000, 4000)
         energy = signal**2

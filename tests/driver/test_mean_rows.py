@@ -6,8 +6,8 @@ import pytest
 
 from sepray.driver.champion import Champion
 from sepray.driver.finished_trials import Finished
-from sepray.driver.mean_rows import Row, rows
-from sepray.driver.pairs import Compared, System
+from sepray.driver.mean_rows import MeanRow, rows
+from sepray.driver.pairs import Compared, ComparedSystem
 
 PUBLISHED = {"paper a": "final a", "paper b": "final b"}
 
@@ -29,7 +29,7 @@ def study(spec):
 
 def test_champion_comes_first_and_published_settings_follow(study):
     found = rows(study, [*PAPER, *OWN], CHAMPION, NONE, PUBLISHED)
-    assert found == [Row("trial 7", OWN), Row("paper a (3 of 500 epochs)", PAPER, "paper a")]
+    assert found == [MeanRow("trial 7", OWN), MeanRow("paper a (3 of 500 epochs)", PAPER, "paper a")]
 
 
 def test_settings_that_were_trained_as_long_as_in_their_paper_are_called_the_papers(study):
@@ -44,7 +44,7 @@ def test_without_published_settings_there_is_no_row(study):
 
 @pytest.mark.parametrize("place", ["systems", "best"])
 def test_champion_of_a_pair_has_its_row_there(study, place):
-    system = System("trial 7", "trial 7", {3: OWN[0], 4: OWN[1]})
+    system = ComparedSystem("trial 7", "trial 7", {3: OWN[0], 4: OWN[1]})
     pairs = dataclasses.replace(NONE, **{place: (system,)})
     assert [row.label for row in rows(study, [*OWN, *PAPER], CHAMPION, pairs, PUBLISHED)] == ["paper a"]
 

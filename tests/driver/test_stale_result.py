@@ -6,8 +6,8 @@ import pytest
 
 from sepray.driver.champion import Champion
 from sepray.driver.finished_trials import Finished
-from sepray.driver.mean_rows import Row
-from sepray.driver.pairs import Compared, System
+from sepray.driver.mean_rows import MeanRow
+from sepray.driver.pairs import Compared, ComparedSystem
 from sepray.driver.stale_result import is_stale
 
 from .conftest import SIGNAL
@@ -22,7 +22,7 @@ def members(*numbers):
 
 
 CHAMPION = Champion("trial 7", 0.5, trial(0))
-PAIRED = Compared((System("a", "a", members(0, 1)), System("b", "b", members(2, 3))), (("b", "a"),))
+PAIRED = Compared((ComparedSystem("a", "a", members(0, 1)), ComparedSystem("b", "b", members(2, 3))), (("b", "a"),))
 PAIRS = {
     "contrasts": [["b", "a"]],
     "systems": {
@@ -50,7 +50,7 @@ def test_another_champion_is_scored(stale):
 
 
 def test_retraining_that_has_finished_since_is_scored(stale):
-    more = System("b", "b", members(2, 3, 4))
+    more = ComparedSystem("b", "b", members(2, 3, 4))
     assert stale(systems=dataclasses.replace(PAIRED, systems=(PAIRED.systems[0], more)))
 
 
@@ -59,7 +59,7 @@ def test_retraining_that_is_compared_no_more_leaves_the_result(stale):
 
 
 def test_best_of_an_arm_that_the_result_lacks_is_scored_and_old_results_have_none(stale):
-    best = dataclasses.replace(PAIRED, best=(System("c", "c", members(5)),))
+    best = dataclasses.replace(PAIRED, best=(ComparedSystem("c", "c", members(5)),))
     assert stale(systems=best)
     assert not stale({**KEPT, "best_of_arms": [5]}, systems=best)
     assert not stale({name: kept for name, kept in KEPT.items() if name != "best_of_arms"}, systems=best)
@@ -76,7 +76,7 @@ def test_result_of_an_older_version_without_pairs_stays_as_it_is(stale):
 
 
 def test_published_settings_that_have_finished_since_are_scored_and_the_champions_mean_is_none_of_them(stale):
-    published, own = Row("paper a", [trial(8), trial(9)], "paper a"), Row("trial 7", [trial(0)])
+    published, own = MeanRow("paper a", [trial(8), trial(9)], "paper a"), MeanRow("trial 7", [trial(0)])
     assert stale(rows=[published])
     assert not stale({**KEPT, "references": [8, 9]}, rows=[own, published])
     assert stale({**KEPT, "references": [8]}, rows=[published])

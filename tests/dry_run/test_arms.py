@@ -8,7 +8,7 @@ from sepray.driver.stores import StudyStores
 from sepray.dry_run import estimator
 from sepray.dry_run.estimate import share_active, tried_settings
 from sepray.dry_run.estimator import estimate
-from sepray.dry_run.schedule import Range, early_stopping
+from sepray.dry_run.schedule import EstimateRange, early_stopping
 from sepray.dry_run.stored import progress
 
 from .conftest import DATA
@@ -30,7 +30,7 @@ def spec(spec):
 
 def test_phase_is_active_in_the_share_of_the_arms_that_have_it(spec):
     made = prepare(spec, DATA)
-    assert share_active(made, "adversarial") == Range(*[pytest.approx(2 / 3)] * 3)
+    assert share_active(made, "adversarial") == EstimateRange(*[pytest.approx(2 / 3)] * 3)
     assert tried_settings(made) == {"adversarial": 1}  # the first published point, with every phase
 
 
@@ -38,7 +38,7 @@ def test_retrainings_are_every_arm_at_the_best_settings_and_the_best_of_each(spe
     assert progress(prepare(spec, DATA)).retrainings == (3 + 2 + 1) * 2
     spec = spec.changed(reference_budget="none")
     six = time_model(spec, left(retrainings=6)).finals()  # of each kind the last: the best of each arm
-    assert six == Range(*[pytest.approx(3 + 2 * THREE_WITHOUT + 4 * THREE)] * 3)
+    assert six == EstimateRange(*[pytest.approx(3 + 2 * THREE_WITHOUT + 4 * THREE)] * 3)
     assert prepare(spec.changed(final_seeds=0), DATA).final_seeds == 7
 
 

@@ -11,8 +11,8 @@ from sepray.contracts import Split
 from sepray.driver.prepared import prepare
 from sepray.dry_run import estimate
 from sepray.dry_run.estimate import Estimate, SplitSize, TimeModel, share_active, split_sizes, tried_settings
-from sepray.dry_run.schedule import Range
-from sepray.dry_run.stored import Progress
+from sepray.dry_run.schedule import EstimateRange
+from sepray.dry_run.stored import StudyProgress
 
 from .conftest import DATA, SIGNAL
 from .test_measurement import MEASURED
@@ -22,8 +22,8 @@ from .test_measurement import MEASURED
 THREE, THREE_WITHOUT = 2.25 + 15 + 3 * (4.0 + 0.75), 2.25 + 15 + 3 * (3.0 + 0.75)
 
 
-def left(trials=4, points=("published",), retrainings=4) -> Progress:
-    return Progress(False, 0, 0, trials, points, 0, retrainings, retrainings)
+def left(trials=4, points=("published",), retrainings=4) -> StudyProgress:
+    return StudyProgress(False, 0, 0, trials, points, 0, retrainings, retrainings)
 
 
 def time_model(spec, progress=None, slots=1, measured=MEASURED, **changes) -> TimeModel:
@@ -42,23 +42,23 @@ def test_splits_are_measured():
 
 def test_epoch_and_trial(spec):
     whole = time_model(spec)
-    assert whole.epoch() == Range(7.25, 7.25, 7.25)  # 2.5 + 4 + 0.75
-    assert whole.trial() == Range(THREE, THREE, THREE)
+    assert whole.epoch() == EstimateRange(7.25, 7.25, 7.25)  # 2.5 + 4 + 0.75
+    assert whole.trial() == EstimateRange(THREE, THREE, THREE)
 
 
 def test_phases_that_only_some_trials_have_make_a_range(spec):
     space = {"beta": FloatDistribution(0, 1), "adversarial": CategoricalDistribution([1, 0, 1, 1])}
     some = time_model(spec, space=space, reference_points={}, controls={})
-    assert some.epoch() == Range(6.25, 7.0, 7.25)
-    assert some.trial() == Range(THREE_WITHOUT, THREE - 0.25 * 3, THREE)
+    assert some.epoch() == EstimateRange(6.25, 7.0, 7.25)
+    assert some.trial() == EstimateRange(THREE_WITHOUT, THREE - 0.25 * 3, THREE)
 
 
 def test_search_without_early_stopping(spec):
-    assert time_model(spec).search() == Range(*[3 + 4 * THREE] * 3)
-    assert time_model(spec, slots=2).search() == Range(*[3 + 2 * THREE] * 3)
-    assert time_model(spec, slots=3).search() == Range(*[3 + 2 * THREE] * 3)
-    assert time_model(spec, slots=9).search() == Range(*[3 + THREE] * 3)
-    assert time_model(spec, left(trials=0, points=())).search() == Range(0, 0, 0)
+    assert time_model(spec).search() == EstimateRange(*[3 + 4 * THREE] * 3)
+    assert time_model(spec, slots=2).search() == EstimateRange(*[3 + 2 * THREE] * 3)
+    assert time_model(spec, slots=3).search() == EstimateRange(*[3 + 2 * THREE] * 3)
+    assert time_model(spec, slots=9).search() == EstimateRange(*[3 + THREE] * 3)
+    assert time_model(spec, left(trials=0, points=())).search() == EstimateRange(0, 0, 0)
 
 
 def test_search_with_early_stopping(spec):
@@ -87,15 +87,15 @@ def test_reference_points_have_the_phases_of_their_own_settings(spec):
 def test_retrainings_of_finalists_and_controls(spec):
     """The control is without the phase of ``adversarial``; the published settings come last."""
     spec = spec.changed(reference_budget="none")
-    assert time_model(spec).finals() == Range(*[3 + 2 * THREE + 2 * THREE_WITHOUT] * 3)
-    assert time_model(spec, left(retrainings=3)).finals() == Range(*[3 + THREE + 2 * THREE_WITHOUT] * 3)
-    assert time_model(spec, slots=2).finals() == Range(*[3 + THREE + THREE_WITHOUT] * 3)
-    assert time_model(spec, left(retrainings=0)).finals() == Range(0, 0, 0)
+    assert time_model(spec).finals() == EstimateRange(*[3 + 2 * THREE + 2 * THREE_WITHOUT] * 3)
+    assert time_model(spec, left(retrainings=3)).finals() == EstimateRange(*[3 + THREE + 2 * THREE_WITHOUT] * 3)
+    assert time_model(spec, slots=2).finals() == EstimateRange(*[3 + THREE + THREE_WITHOUT] * 3)
+    assert time_model(spec, left(retrainings=0)).finals() == EstimateRange(0, 0, 0)
 
 
 def test_published_settings_are_retrained_last_for_the_epochs_of_their_paper(spec):
     rows = time_model(spec, left(retrainings=6)).finals()
-    assert rows == Range(*[3 + 4 * THREE + 2 * THREE_WITHOUT] * 3)
+    assert rows == EstimateRange(*[3 + 4 * THREE + 2 * THREE_WITHOUT] * 3)
     own = {"reference_budget": "published", "reference_epochs": {"published": 30}}
     long = time_model(spec, left(retrainings=2), **own).finals()
     assert long.least > 3 + 2 * 7 * THREE  # the first epochs are the slowest
@@ -104,13 +104,13 @@ def test_published_settings_are_retrained_last_for_the_epochs_of_their_paper(spe
 def test_retrainings_have_one_separator_each(spec):
     spec = spec.changed(reference_budget="none")
     found = time_model(spec, seeds_per_trial=2).finals()
-    assert found == Range(*[3 + (2 * THREE + 2 * THREE_WITHOUT) / 2] * 3)
+    assert found == EstimateRange(*[3 + (2 * THREE + 2 * THREE_WITHOUT) / 2] * 3)
 
 
 def test_champion_control_and_reference_point_are_scored_on_the_test_split(spec):
     """Validation of 3 items takes 0.75 s; the test split has 5."""
-    assert time_model(spec).scoring() == Range(*[4 * 5 * 0.25] * 3)
-    assert time_model(spec, seeds_per_trial=2, controls={}).scoring() == Range(*[3 * 5 * 0.125] * 3)
+    assert time_model(spec).scoring() == EstimateRange(*[4 * 5 * 0.25] * 3)
+    assert time_model(spec, seeds_per_trial=2, controls={}).scoring() == EstimateRange(*[3 * 5 * 0.125] * 3)
 
 
 @pytest.mark.parametrize(
@@ -124,13 +124,15 @@ def test_champion_control_and_reference_point_are_scored_on_the_test_split(spec)
     ],
 )
 def test_share_of_the_trials_with_a_phase(spec, space, share):
-    assert share_active(prepare(spec.changed(space=space, reference_points={}), DATA), "adversarial") == Range(*share)
+    assert share_active(prepare(spec.changed(space=space, reference_points={}), DATA), "adversarial") == EstimateRange(
+        *share
+    )
 
 
 def test_share_where_the_default_is_nothing(spec, monkeypatch):
     made = prepare(spec, DATA)
     monkeypatch.setattr(made.separator, "hyperparameters", lambda: {"adversarial": 0.0})
-    assert share_active(made, "adversarial") == Range(0, 0, 0)
+    assert share_active(made, "adversarial") == EstimateRange(0, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -182,8 +184,8 @@ def test_share_in_an_arm_is_that_of_what_it_fixes_or_searches(spec):
         (Arm({}, (name,)), (0, 0.75, 1)),
         (Arm({}, ()), (1, 1, 1)),  # the default
     ):
-        assert estimate._share_in_arm(varied, name, arm) == Range(*share)
-    assert estimate._mean([Range(0, 1, 2), Range(2, 5, 10)]) == Range(1, 3, 6)
+        assert estimate._share_in_arm(varied, name, arm) == EstimateRange(*share)
+    assert estimate._mean([EstimateRange(0, 1, 2), EstimateRange(2, 5, 10)]) == EstimateRange(1, 3, 6)
     assert [estimate._choices(each) for each in (None, space[name], FloatDistribution(0.5, 2))] == [
         [],
         [0, 0.1, 0.5, 1],

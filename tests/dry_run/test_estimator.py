@@ -8,6 +8,7 @@ import pytest
 from optuna.distributions import FloatDistribution
 from rich.console import Console
 
+from sepray import processor
 from sepray.contracts import Supervision
 from sepray.driver import warm_start
 from sepray.dry_run import estimator as dry_run
@@ -15,7 +16,7 @@ from sepray.dry_run import machine as the_machine
 from sepray.dry_run import text
 from sepray.dry_run.estimate import split_sizes
 from sepray.dry_run.measurement import TrialError
-from sepray.dry_run.schedule import Range
+from sepray.dry_run.schedule import EstimateRange
 from sepray.errors import UsageError
 from sepray.execution.cluster import ClusterError
 from sepray.separators import cass, nmf
@@ -60,7 +61,7 @@ def screen(monkeypatch) -> io.StringIO:
 @pytest.fixture(autouse=True)
 def machine(monkeypatch):
     """Two CPUs, no GPU, 8 GiB of memory of which 1000 MiB are free, 64 GiB of disk; this process has 100 MiB."""
-    monkeypatch.setattr(the_machine, "cpus", lambda: 2)
+    monkeypatch.setattr(processor, "cpus", lambda: 2)
     monkeypatch.setattr(the_machine, "gpus", lambda: 0)
     monkeypatch.setattr(the_machine, "memory", lambda: (8192 * MIB, 1000 * MIB))
     monkeypatch.setattr(the_machine, "free_disk", lambda place: 65536 * MIB)
@@ -79,9 +80,9 @@ def test_estimate_has_what_the_study_is_and_takes(spec, measuring, screen, tmp_p
     assert found.tried == found.reference_points["published"]
     assert found.measurement == MEASURED
     # 31.5 s a trial, 28.5 s a control, 7.25 s an epoch (test_estimate.py); scoring 4 systems on 5 items.
-    assert found.epoch_seconds == Range(7.25, 7.25, 7.25)
-    assert found.search_seconds == Range(*[3 + 2 * 31.5] * 3)
-    assert found.seconds == Range(*[3 + 2 * 31.5 + 3 + 31.5 + 28.5 + 31.5 + 5] * 3)
+    assert found.epoch_seconds == EstimateRange(7.25, 7.25, 7.25)
+    assert found.search_seconds == EstimateRange(*[3 + 2 * 31.5] * 3)
+    assert found.seconds == EstimateRange(*[3 + 2 * 31.5 + 3 + 31.5 + 28.5 + 31.5 + 5] * 3)
     assert (found.failure, found.bug, found.warnings, found.status) == ("", False, (), 0)
     assert list(tmp_path.iterdir()) == []
     assert screen.getvalue() == "training a few steps of cass ...\n"
@@ -92,7 +93,7 @@ def test_study_that_fixes_every_hyperparameter_has_one_trial(spec, measuring, sc
     found = dry_run.estimate(spec.changed(fixed_settings=fixed), DATA)
     assert (found.spec.budget.trials, found.progress.trials, found.left_out) == (1, 1, ("published",))
     assert found.progress.retrainings == 4
-    assert found.search_seconds == Range(*[3 + 31.5] * 3)
+    assert found.search_seconds == EstimateRange(*[3 + 31.5] * 3)
 
 
 def test_trial_is_measured_as_the_search_trains_it(spec, measuring, screen):
@@ -201,10 +202,10 @@ def test_cluster_decides_how_many_run(spec, measuring, screen, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     there = dry_run.estimate(spec.changed(address="auto"), DATA)
     assert there.slots == 0
-    assert there.search_seconds == Range(*[3 + 4 * 31.5] * 3)  # one after another
+    assert there.search_seconds == EstimateRange(*[3 + 4 * 31.5] * 3)  # one after another
     limited = dry_run.estimate(spec.changed(address="auto", concurrency=4), DATA)
     assert limited.slots == 4
-    assert limited.search_seconds == Range(*[3 + 31.5] * 3)
+    assert limited.search_seconds == EstimateRange(*[3 + 31.5] * 3)
     assert [at_once for *_, at_once, _ in measuring.asked] == [1, 1]  # another machine's trials are not tried here
     assert limited.memory.total == 300 + 200 + 100 * MIB
 

@@ -85,7 +85,7 @@ class Processes:
 def processes(monkeypatch) -> Processes:
     fake = Processes()
     monkeypatch.setattr(measurement, "_ask", fake)
-    monkeypatch.setattr(measurement.machine, "cpus", lambda: 4)
+    monkeypatch.setattr(measurement.processor, "cpus", lambda: 4)
     return fake
 
 

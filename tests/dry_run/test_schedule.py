@@ -3,7 +3,7 @@
 import pytest
 
 from sepray.dry_run import schedule
-from sepray.dry_run.schedule import Range, early_stopping, makespan, mean
+from sepray.dry_run.schedule import EstimateRange, early_stopping, makespan, mean
 
 
 def search(spec, scheduler="asha", **changes):
@@ -25,10 +25,10 @@ def test_trainings_start_in_order_as_slots_become_free(slots, seconds, expected)
 
 
 def test_ranges_add_up():
-    assert Range(1, 2, 3) + Range(10, 20, 30) == Range(11, 22, 33)
-    assert Range(1, None, 3) + Range(10, 20, 30) == Range(11, 23, 33)
-    assert Range(1, None, 3) + Range(10, None, 30) == Range(11, None, 33)
-    assert (Range(1, 2, 3).expected, Range(1, None, 3).expected) == (2, 3)
+    assert EstimateRange(1, 2, 3) + EstimateRange(10, 20, 30) == EstimateRange(11, 22, 33)
+    assert EstimateRange(1, None, 3) + EstimateRange(10, 20, 30) == EstimateRange(11, 23, 33)
+    assert EstimateRange(1, None, 3) + EstimateRange(10, None, 30) == EstimateRange(11, None, 33)
+    assert (EstimateRange(1, 2, 3).expected, EstimateRange(1, None, 3).expected) == (2, 3)
     assert mean([1.0, 2.0, 6.0]) == 3.0
 
 

@@ -11,17 +11,17 @@ from optuna.trial import TrialState, create_trial
 from sepray.driver.driver import run
 from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores
-from sepray.dry_run.stored import Progress, attributes_of, progress
+from sepray.dry_run.stored import StudyProgress, attributes_of, progress
 from sepray.errors import UsageError
 from sepray.search.storage import FingerprintMismatchError
 from sepray.spec.folder import RunningError
 
 from .conftest import DATA
 
-NEW = Progress(False, 0, 0, 4, ("published",), 0, 3 * 2, 3 * 2)  # a finalist, a control, published settings
+NEW = StudyProgress(False, 0, 0, 4, ("published",), 0, 3 * 2, 3 * 2)  # a finalist, a control, published settings
 
 
-def study(spec, **changes) -> Progress:
+def study(spec, **changes) -> StudyProgress:
     return progress(prepare(spec.changed(**changes), DATA))
 
 
@@ -91,12 +91,12 @@ def test_attributes_are_those_of_the_stored_search(spec, searched):
 
 def test_interrupted_study_is_continued_and_left_as_it_is(searched):
     before = content(searched)
-    assert study(searched) == Progress(True, 4, 2, 2, (), 0, 6, 6)
+    assert study(searched) == StudyProgress(True, 4, 2, 2, (), 0, 6, 6)
     assert content(searched) == before
 
 
 def test_longer_study_is_extended(searched):
-    assert study(searched, trials=10) == Progress(True, 4, 2, 8, (), 0, 6, 6)
+    assert study(searched, trials=10) == StudyProgress(True, 4, 2, 8, (), 0, 6, 6)
 
 
 def test_done_study_has_nothing_left(finished):
@@ -150,7 +150,7 @@ def test_study_that_runs_is_refused(spec, tracker):
     with pytest.raises(RunningError, match="small is running already"):
         study(spec)
     stores.close()
-    assert study(spec) == Progress(True, 4, 0, 4, ("published",), 0, 6, 6)
+    assert study(spec) == StudyProgress(True, 4, 0, 4, ("published",), 0, 6, 6)
 
 
 def test_study_whose_folder_was_deleted_makes_none(spec, tracker):
@@ -180,7 +180,7 @@ def test_study_without_a_record_of_its_trials_counts_as_new_ones(spec):
     from sepray.dry_run.stored import _open
 
     _open(made, spec.stores.storage)
-    assert progress(made) == Progress(True, 0, 0, 4, ("published",), 0, 6, 6)
+    assert progress(made) == StudyProgress(True, 0, 0, 4, ("published",), 0, 6, 6)
 
 
 def test_states_that_count_as_ended():

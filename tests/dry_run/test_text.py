@@ -11,15 +11,15 @@ from rich.console import Console
 from sepray.arms import Arm
 from sepray.dry_run import text as printed
 from sepray.dry_run.estimate import Disk, Estimate, Memory, SplitSize
-from sepray.dry_run.schedule import Range
-from sepray.dry_run.stored import Progress
+from sepray.dry_run.schedule import EstimateRange
+from sepray.dry_run.stored import StudyProgress
 from sepray.dry_run.text import basis, command, lines, short, show, span
 
 from .conftest import SIGNAL
 from .test_measurement import MEASURED
 
 MIB = 1 << 20
-PROGRESS = Progress(False, 0, 0, 4, ("published",), 0, 4, 4)
+PROGRESS = StudyProgress(False, 0, 0, 4, ("published",), 0, 4, 4)
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def found(spec) -> Estimate:
         progress=PROGRESS,
         slots=2,
         measurement=MEASURED,
-        epoch_seconds=Range(6.0, 7.0, 7.25),
-        seconds=Range(100.0, 150.0, 4000.0),
-        search_seconds=Range(60.0, 90.0, 3900.0),
+        epoch_seconds=EstimateRange(6.0, 7.0, 7.25),
+        seconds=EstimateRange(100.0, 150.0, 4000.0),
+        search_seconds=EstimateRange(60.0, 90.0, 3900.0),
         memory=Memory(300 * MIB, 200 * MIB, 500 * MIB, 1300 * MIB, 8192 * MIB, 4096 * MIB),
         disk=Disk(2 * MIB, 16, MIB, 33 * MIB, 1024 * MIB),
     )
@@ -197,13 +197,13 @@ def test_later_epochs_that_were_not_measured_are_told(found):
 
 
 def test_time_that_is_certain(found):
-    certain = Range(50.0, 50.0, 50.0)
-    told = row(found, "time", seconds=certain, search_seconds=Range(20.0, 20.0, 20.0))
+    certain = EstimateRange(50.0, 50.0, 50.0)
+    told = row(found, "time", seconds=certain, search_seconds=EstimateRange(20.0, 20.0, 20.0))
     assert told == (
         "about 50 s (the search 20 s, the rest 30 s). Computed from CPU time, for a machine with nothing else to do. "
         "Not counted: the start of Ray, packaging, the report."
     )
-    told = row(found, "time", seconds=certain, search_seconds=Range(0.0, 0.0, 0.0))
+    told = row(found, "time", seconds=certain, search_seconds=EstimateRange(0.0, 0.0, 0.0))
     assert told == (
         "about 50 s. Computed from CPU time, for a machine with nothing else to do. Not counted: the start of Ray, "
         "packaging, the report."
@@ -211,7 +211,7 @@ def test_time_that_is_certain(found):
 
 
 def test_time_where_the_scheduler_does_not_tell(found):
-    told = row(found, "time", seconds=Range(50.0, None, 90.0), search_seconds=Range(20.0, None, 60.0))
+    told = row(found, "time", seconds=EstimateRange(50.0, None, 90.0), search_seconds=EstimateRange(20.0, None, 60.0))
     assert told.startswith(
         "at most 1 min 30 s, at least 50 s (the search 1 min 00 s, the rest 30 s). At most: no trial"
     )
@@ -303,9 +303,9 @@ def test_times(seconds, told):
 
 
 def test_spans():
-    assert span(Range(5, 5, 5)) == "about 5 s"
-    assert span(Range(5, None, 8)) == "at most 8 s, at least 5 s"
-    assert span(Range(5, 6, 8)) == "about 6 s; at most 8 s, at least 5 s"
+    assert span(EstimateRange(5, 5, 5)) == "about 5 s"
+    assert span(EstimateRange(5, None, 8)) == "at most 8 s, at least 5 s"
+    assert span(EstimateRange(5, 6, 8)) == "about 6 s; at most 8 s, at least 5 s"
 
 
 def test_arms_are_listed_and_what_is_trained_again_is_said(found):

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sepray.networks.batch_norm import BatchNorm, learning
-from sepray.networks.batch_variational import MOMENTUM, Discriminator, Encoder, MaskDecoder
+from sepray.networks.batch_variational import MOMENTUM, BatchNormDiscriminator, BatchNormEncoder, BatchNormMaskDecoder
 
 
 def images(*shape, seed=0):
@@ -28,7 +28,7 @@ def test_share_of_the_newest_batch_is_that_of_four_passes_of_a_tenth():
     for _ in range(4):
         running += 0.1 * (1.0 - running)
     assert pytest.approx(running) == MOMENTUM
-    layers = [m for m in Encoder(1, (8, 8), 2, 2, 3, 4).modules() if isinstance(m, BatchNorm)]
+    layers = [m for m in BatchNormEncoder(1, (8, 8), 2, 2, 3, 4).modules() if isinstance(m, BatchNorm)]
     assert [(layer.momentum, layer.runs) for layer in layers] == [(MOMENTUM, True)] * 3
 
 
@@ -36,9 +36,9 @@ def test_share_of_the_newest_batch_is_that_of_four_passes_of_a_tenth():
 @pytest.mark.parametrize("stages", [1, 2, 3])
 def test_a_mask_has_exactly_the_images_size(size, stages):
     image = images(3, 2, *size)
-    mean, log_variance = Encoder(2, size, 4, stages, 8, 5)(image)
+    mean, log_variance = BatchNormEncoder(2, size, 4, stages, 8, 5)(image)
     assert mean.shape == log_variance.shape == (3, 5)
-    mask = MaskDecoder(2, size, 4, stages, 5)(mean)
+    mask = BatchNormMaskDecoder(2, size, 4, stages, 5)(mean)
     assert mask.shape == image.shape
     assert 0 < mask.min() <= mask.max() < 1
 
@@ -46,35 +46,35 @@ def test_a_mask_has_exactly_the_images_size(size, stages):
 def test_numbers_of_weights_by_hand():
     """No layer but the last of the discriminator has a bias; each norm has two numbers a channel."""
     convolutions = 25 * 1 * 2 + 2 * 2 + 25 * 2 * 4 + 2 * 4  # 8x8 becomes 2x2, of 4 channels: 16 features
-    assert weights(Encoder(1, (8, 8), 2, 2, 3, 5)) == convolutions + 16 * 3 + 2 * 3 + 3 * 2 * 5
+    assert weights(BatchNormEncoder(1, (8, 8), 2, 2, 3, 5)) == convolutions + 16 * 3 + 2 * 3 + 3 * 2 * 5
     back = 5 * 16 + 2 * 16 + 25 * 4 * 2 + 2 * 2 + 25 * 2 * 1 + 2 * 1
-    assert weights(MaskDecoder(1, (8, 8), 2, 2, 5)) == back
-    assert weights(Discriminator(1, (8, 8), 2, 2, 3)) == convolutions + 16 * 3 + 2 * 3 + 3 + 1
+    assert weights(BatchNormMaskDecoder(1, (8, 8), 2, 2, 5)) == back
+    assert weights(BatchNormDiscriminator(1, (8, 8), 2, 2, 3)) == convolutions + 16 * 3 + 2 * 3 + 3 + 1
 
 
 def test_last_layer_alone_is_a_sigmoid_and_the_discriminator_s_leak():
-    decoder = MaskDecoder(1, (8, 8), 2, 3, 5)
+    decoder = BatchNormMaskDecoder(1, (8, 8), 2, 3, 5)
     assert [type(layer[2]) for layer in decoder.layers] == [nn.ReLU, nn.ReLU, nn.Sigmoid]
-    critic = Discriminator(1, (16, 16), 2, 4, 3)
+    critic = BatchNormDiscriminator(1, (16, 16), 2, 4, 3)
     assert {layer[2].negative_slope for layer in critic.convolutions} == {0.2}
     assert critic.dense[2].negative_slope == 0.2
-    assert {layer[2].negative_slope for layer in Encoder(1, (8, 8), 2, 2, 3, 5).convolutions} == {0.0}
+    assert {layer[2].negative_slope for layer in BatchNormEncoder(1, (8, 8), 2, 2, 3, 5).convolutions} == {0.0}
 
 
 def test_features_are_those_after_the_third_convolution_or_the_last():
-    critic, image = Discriminator(1, (32, 32), 2, 4, 3), images(5, 1, 32, 32)
+    critic, image = BatchNormDiscriminator(1, (32, 32), 2, 4, 3), images(5, 1, 32, 32)
     [features] = critic.features([image])
     first, second, third, _ = critic.convolutions
     torch.testing.assert_close(features, third(second(first(image))))
     assert features.shape == (5, 8, 4, 4)
-    shallow = Discriminator(1, (8, 8), 2, 2, 3)
+    shallow = BatchNormDiscriminator(1, (8, 8), 2, 2, 3)
     [features] = shallow.features([images(5, 1, 8, 8)])
     assert features.shape == (5, 4, 2, 2)
     assert shallow.judge([features])[0].shape == (5,)
 
 
 def test_logit_is_the_head_of_all_layers():
-    critic, image = Discriminator(1, (16, 16), 2, 4, 3), images(5, 1, 16, 16)
+    critic, image = BatchNormDiscriminator(1, (16, 16), 2, 4, 3), images(5, 1, 16, 16)
     hidden = image
     for layer in critic.convolutions:
         hidden = layer(hidden)
@@ -82,7 +82,7 @@ def test_logit_is_the_head_of_all_layers():
 
 
 def test_batches_are_judged_each_by_itself():
-    critic = Discriminator(1, (16, 16), 2, 4, 3)
+    critic = BatchNormDiscriminator(1, (16, 16), 2, 4, 3)
     some, others = images(5, 1, 16, 16), 10 + 3 * images(5, 1, 16, 16, seed=1)
     together = critic.judge(critic.features([some, others]))
     for found, alone in zip(together, (some, others), strict=True):
@@ -92,7 +92,7 @@ def test_batches_are_judged_each_by_itself():
 
 
 def test_codes_are_decoded_each_batch_by_itself_while_it_learns():
-    decoder = MaskDecoder(1, (8, 8), 2, 2, 5)
+    decoder = BatchNormMaskDecoder(1, (8, 8), 2, 2, 5)
     some, others = images(6, 5), 4 + 2 * images(6, 5, seed=1)
     with learning(decoder):
         together = decoder.decode([some, others])

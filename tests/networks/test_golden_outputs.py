@@ -35,7 +35,7 @@ NETWORKS: Networks = {
     "feature discriminator": (lambda: Both(variational.FeatureDiscriminator(2, (9, 6), 3, 4).judge), (3, 2, 9, 6)),
     "generator of waveforms": (lambda: waveform.Generator(2, 3, 2, 1), (2, 2, 30)),
     "generator with a shortcut": (lambda: waveform.Generator(1, 3, 1, 2, shortcut=True), (2, 1, 7)),
-    "discriminator of waveforms": (lambda: waveform.Discriminator(2, 3, 2), (2, 2, 70)),
+    "discriminator of waveforms": (lambda: waveform.WaveformDiscriminator(2, 3, 2), (2, 2, 70)),
 }
 
 

@@ -9,10 +9,10 @@ import torch
 from sepray.contracts import Signal
 from sepray.errors import UsageError
 from sepray.networks.waveform import (
-    Discriminator,
     Generator,
     Upsample,
     WaveformConfig,
+    WaveformDiscriminator,
     WaveformSeparator,
     Windows,
     adversarial_loss,
@@ -41,7 +41,7 @@ def test_default_generator_has_two_convolutions_of_stride_4_and_8_blocks():
     generator = Generator(1)
     strides = [m.stride[0] for m in generator.modules() if isinstance(m, torch.nn.Conv1d)]
     assert sorted(strides)[-3:] == [1, 4, 4]
-    assert sum(type(m).__name__ == "ResidualBlock" for m in generator.modules()) == 8
+    assert sum(type(m).__name__ == "WaveformResidualBlock" for m in generator.modules()) == 8
     assert sum(isinstance(m, Upsample) for m in generator.modules()) == 2
 
 
@@ -58,14 +58,14 @@ def test_any_length_even_of_a_batch_of_one(length, channels):
     generated = Generator(channels, 4, 1)(signal)
     assert generated.shape == signal.shape
     assert generated.isfinite().all()
-    scores = Discriminator(channels, 4, 2)(signal)
+    scores = WaveformDiscriminator(channels, 4, 2)(signal)
     assert scores.shape == (1, max(2, math.ceil(length / 16)))
     assert scores.isfinite().all()
 
 
 def test_items_of_a_batch_do_not_depend_on_each_other():
     torch.manual_seed(0)
-    generator, discriminator = Generator(1, 4, 1), Discriminator(1, 4, 2)
+    generator, discriminator = Generator(1, 4, 1), WaveformDiscriminator(1, 4, 2)
     signal = torch.randn(3, 1, 64)
     for network in (generator, discriminator):
         torch.testing.assert_close(network(signal)[1:2], network(signal[1:2]), rtol=1e-4, atol=1e-5)
@@ -206,7 +206,12 @@ def test_other_signals_are_refused(signal, message):
 def test_structure_by_default_is_the_notebooks():
     config = WaveformConfig()
     assert dataclasses.astuple(config) == ((), 64, 8, 2, False, 64, 3, "relativistic", 16384, 10, (0.5, 0.9))
-    assert [m.out_channels for m in Discriminator(1).layers if isinstance(m, torch.nn.Conv1d)] == [64, 128, 256, 1]
+    assert [m.out_channels for m in WaveformDiscriminator(1).layers if isinstance(m, torch.nn.Conv1d)] == [
+        64,
+        128,
+        256,
+        1,
+    ]
     for field in ("blocks", "discriminator_width", "discriminator_stages", "batch_size"):
         WaveformConfig(**{field: 1})
         with pytest.raises(UsageError, match=rf"^{field} must be at least 1, not 0$"):

@@ -15,7 +15,7 @@ def test_sounds_are_the_signals_at_one_gain():
     signal = Signal(("voice", "to/1"), 2, (100,), 8000.0)
     generator = torch.Generator().manual_seed(1)
     sources, estimates = torch.rand(2, 2, 2, 100, generator=generator) - 0.5
-    item = example_items.Item("best", 4, 0.1, 4 * sources.sum(0), sources, estimates, [0.1, 0.1])
+    item = example_items.ExampleItem("best", 4, 0.1, 4 * sources.sum(0), sources, estimates, [0.1, 0.1])
     files = {file.name: wavfile.read(io.BytesIO(file.content)) for file in example_items.wav_files(item, signal)}
     assert list(files) == [
         "best/mixture.wav",
@@ -49,11 +49,11 @@ def test_best_median_and_worst(scores, direction, expected):
 # --- what is drawn
 
 
-def item_of(signal: Signal, seed: int = 1) -> example_items.Item:
+def item_of(signal: Signal, seed: int = 1) -> example_items.ExampleItem:
     generator = torch.Generator().manual_seed(seed)
     shape = (len(signal.sources), signal.channels, *signal.shape)
     sources, estimates = torch.rand(2, *shape, generator=generator) - 0.5
-    return example_items.Item("worst", 4, 0.15, 2 * sources.sum(0), sources, estimates, [0.1, 0.2])
+    return example_items.ExampleItem("worst", 4, 0.15, 2 * sources.sum(0), sources, estimates, [0.1, 0.2])
 
 
 def test_waveforms_are_the_first_channel_with_the_estimate_above_the_truth(drawn):
@@ -104,7 +104,7 @@ def test_spectrograms_are_in_decibels_below_the_highest_of_the_mixture(drawn):
     time = torch.arange(4096) / 8000
     tone = torch.sin(2 * torch.pi * 1000 * time)
     sources = torch.stack([tone, 0.1 * tone])[:, None]
-    item = example_items.Item("best", 0, 0.1, tone[None], sources, 0.01 * sources, [0.1, 0.1])
+    item = example_items.ExampleItem("best", 0, 0.1, tone[None], sources, 0.01 * sources, [0.1, 0.1])
     example_items.figures_of(item, signal, "SI-SDR")
     panels = drawn["spectrograms-best.png"].axes
     assert [p.get_title(loc="left") or p.get_title() for p in panels[:6]] == [
@@ -142,7 +142,7 @@ def test_images_are_shown_as_bright_as_the_brightest_of_mixture_and_truth(drawn,
     signal = Signal(("a", "b"), channels, (4, 5), None)
     sources = torch.zeros(2, channels, 4, 5)
     sources[0, 0, 1, 2], sources[1, -1, 3, 4] = 0.5, 2.0
-    item = example_items.Item("worst", 4, 0.1, sources.sum(0), sources, 3 * sources, [0.1, 0.2])
+    item = example_items.ExampleItem("worst", 4, 0.1, sources.sum(0), sources, 3 * sources, [0.1, 0.2])
     (made,) = example_items.figures_of(item, signal, "PSNR")
     assert (made.name, made.description) == (
         "images-worst.png",
@@ -164,14 +164,16 @@ def test_images_are_shown_as_bright_as_the_brightest_of_mixture_and_truth(drawn,
 def test_silent_sounds_and_black_images_are_shown_as_they_are(drawn):
     signal = Signal(("a", "b"), 1, (64,), 4000.0)
     silent = torch.zeros(2, 1, 64)
-    item = example_items.Item("worst", 0, 0.1, silent[0], silent, silent, [0.1, 0.2])
+    item = example_items.ExampleItem("worst", 0, 0.1, silent[0], silent, silent, [0.1, 0.2])
     files = example_items.wav_files(item, signal)
     assert [wavfile.read(io.BytesIO(file.content))[1].tolist() for file in files] == [[0] * 64] * 5
     assert [file.description for file in files] == ["mixture", "a, truth", "a, estimate", "b, truth", "b, estimate"]
     assert example_items.wav_files(item, Signal(("a", "b"), 1, (64,), 3999.0)) == []
     image = Signal(("a", "b"), 1, (8, 8), None)
     black = torch.zeros(2, 1, 8, 8)
-    example_items.figures_of(example_items.Item("worst", 0, 0.1, black[0], black, black, [0.1, 0.2]), image, "PSNR")
+    example_items.figures_of(
+        example_items.ExampleItem("worst", 0, 0.1, black[0], black, black, [0.1, 0.2]), image, "PSNR"
+    )
     assert float(drawn["images-worst.png"].axes[0].images[0].get_array().max()) == 0
 
 
@@ -179,7 +181,7 @@ def test_sources_that_lie_over_each_other_are_as_bright_as_in_their_mixture(draw
     signal = Signal(("a", "b"), 1, (4, 5), None)
     sources = torch.zeros(2, 1, 4, 5)
     sources[:, 0, 1, 2] = 0.5
-    item = example_items.Item("worst", 4, 0.1, 2 * sources.sum(0), sources, sources, [0.1, 0.2])
+    item = example_items.ExampleItem("worst", 4, 0.1, 2 * sources.sum(0), sources, sources, [0.1, 0.2])
     example_items.figures_of(item, signal, "PSNR")
     bright = [panel.images[0].get_array()[1, 2] for panel in drawn["images-worst.png"].axes if panel.images]
     assert bright == pytest.approx([1, 0.25, 0.25, 0.25, 0.25])

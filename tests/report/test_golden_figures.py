@@ -101,7 +101,7 @@ def item(shape: tuple[int, ...], rate: float | None) -> list[example_items.Media
     signal = Signal(("a", "b"), 1, shape, rate)
     count = int(np.prod(shape))
     values = torch.cos(torch.arange(5.0 * count).square() / 900).reshape(5, 1, *shape)
-    made = example_items.Item("best", 3, 0.15, values[0], values[1:3], values[3:], [0.1, 0.2])
+    made = example_items.ExampleItem("best", 3, 0.15, values[0], values[1:3], values[3:], [0.1, 0.2])
     return example_items.figures_of(made, signal, "SI-SDR (dB)")
 
 

@@ -137,14 +137,14 @@ def test_entries_are_the_studies_whose_names_end_in_a_generation():
     storage.set_study_user_attr(storage.get_study_id_from_name("small/lease/12"), "heartbeat", [3, 5.0])
     found = holding.entries(storage, "small")
     assert list(found) == [1, 12]
-    assert found[12] == holding.Entry(12, storage.get_study_id_from_name("small/lease/12"), OWNER, [3, 5.0])
+    assert found[12] == holding.LeaseEntry(12, storage.get_study_id_from_name("small/lease/12"), OWNER, [3, 5.0])
     assert (found[1].owner, found[1].beat) == (None, None)
     assert list(holding.entries(storage, "smaller")) == [3]
     assert number == storage.get_study_id_from_name("smaller/lease/3")
 
 
 def test_state_changes_with_the_owner_and_with_each_heartbeat():
-    entry = holding.Entry(1, 7, OWNER, [3, 5.0])
+    entry = holding.LeaseEntry(1, 7, OWNER, [3, 5.0])
     assert entry.state == replace(entry, study_id=8).state
     assert entry.state != replace(entry, beat=[4, 5.0]).state
     assert entry.state != replace(entry, owner=replace(OWNER, token="another")).state
@@ -170,11 +170,11 @@ def test_last_owner_is_that_of_the_study_and_none_where_there_is_no_study():
 )
 def test_process_of_this_machine_alone_is_known_to_have_ended(world, host, process, started, ended):
     owner = replace(OWNER, host=host, machine=host, process=process, started=started)
-    assert holding.has_ended(holding.Entry(1, 7, owner, None), world.process(2)) is ended
+    assert holding.has_ended(holding.LeaseEntry(1, 7, owner, None), world.process(2)) is ended
 
 
 def test_entry_without_an_owner_is_not_known_to_have_ended(world):
-    assert not holding.has_ended(holding.Entry(1, 7, None, None), world.process(2))
+    assert not holding.has_ended(holding.LeaseEntry(1, 7, None, None), world.process(2))
 
 
 @pytest.mark.parametrize(
@@ -184,13 +184,13 @@ def test_entry_without_an_owner_is_not_known_to_have_ended(world):
 def test_heartbeat_in_words_is_as_old_as_it_says_or_the_ownership(world, beat, ago):
     """A clock that is ahead gives no negative age."""
     world.passed = 100
-    words = holding.in_words("small", holding.Entry(1, 7, OWNER, beat), world.process(2))
+    words = holding.in_words("small", holding.LeaseEntry(1, 7, OWNER, beat), world.process(2))
     assert words.startswith("small is held by alice on host-a, process 1, since ")
     assert words.endswith(f" (heartbeat {ago} s ago)")
 
 
 def test_driver_that_has_not_said_who_it_is_in_words(world):
-    words = holding.in_words("small", holding.Entry(1, 7, None, None), world.process(2))
+    words = holding.in_words("small", holding.LeaseEntry(1, 7, None, None), world.process(2))
     assert words == "small is being started by another driver"
 
 

@@ -129,7 +129,7 @@ def test_no_gradient_flows_through_the_vectors_of_the_power_iteration():
 
 
 def test_discriminator_is_dcgans():
-    discriminator = adversarial_masking.Discriminator(1, (64, 64), 64, 4)
+    discriminator = adversarial_masking.ImageDiscriminator(1, (64, 64), 64, 4)
     assert [c.layer.out_channels for c in discriminator.convolutions] == [64, 128, 256, 512]
     assert discriminator.score.layer.in_features == 512 * 4 * 4
     assert discriminator(torch.zeros(2, 1, 64, 64)).shape == (2,)

@@ -11,21 +11,21 @@ from search_spaces import flexible_nmf as space
 from sepray.contracts import Signal
 from sepray.errors import UsageError
 from sepray.separators import flexible_nmf
-from sepray.separators.flexible_nmf import Model
+from sepray.separators.flexible_nmf import FlexibleModel
 from sepray.signals.spatial import diagonal
 from sepray.training.trainer import build
 
 from .separation import improvement, notes_and_bursts, trained
 
 
-def one_bin(powers: list[float]) -> Model:
+def one_bin(powers: list[float]) -> FlexibleModel:
     """A model of one mixture of one channel, bin and frame, whose sources have these powers."""
     patterns, activations = torch.ones(len(powers), 1, 1), torch.tensor(powers)[None, :, None, None]
     mixing = torch.ones(1, len(powers), 1, 1, 1, 1, dtype=torch.complex64)
-    return Model(patterns, activations, torch.ones(1, 1), torch.ones(1, len(powers), 1), mixing)
+    return FlexibleModel(patterns, activations, torch.ones(1, 1), torch.ones(1, len(powers), 1), mixing)
 
 
-def random_model(channels: int, rank: int, bands: int, instantaneous: bool) -> tuple[Model, torch.Tensor]:
+def random_model(channels: int, rank: int, bands: int, instantaneous: bool) -> tuple[FlexibleModel, torch.Tensor]:
     """A model of two mixtures of three sources in double precision, and their spectra."""
     generator = torch.Generator().manual_seed(channels + 2 * rank + bands)
 
@@ -36,12 +36,12 @@ def random_model(channels: int, rank: int, bands: int, instantaneous: bool) -> t
     mixing = mixing if channels == 2 else torch.ones_like(mixing)
     mixing = mixing[..., :1, :].real.expand_as(mixing).to(mixing) if instantaneous else mixing
     hats = flexible_nmf.mel_hats(7, bands, 8000.0).double().mT if bands else torch.ones(7, 1, dtype=torch.float64)
-    model = Model(rand(3, 7, 4), rand(2, 3, 4, 9), hats, rand(2, 3, hats.shape[1]), mixing, instantaneous)
+    model = FlexibleModel(rand(3, 7, 4), rand(2, 3, 4, 9), hats, rand(2, 3, hats.shape[1]), mixing, instantaneous)
     spectrum = torch.complex(*torch.randn(2, 2, channels, 7, 9, generator=generator, dtype=torch.float64))
     return model, 3 * spectrum
 
 
-def log_likelihood(model: Model, spectrum: torch.Tensor, noise: torch.Tensor) -> float:
+def log_likelihood(model: FlexibleModel, spectrum: torch.Tensor, noise: torch.Tensor) -> float:
     """Sum over bins of ``-log det Sigma - x^H Sigma^-1 x``, by a general inverse and determinant."""
     each = model.powers()[:, :, None, None] * model.covariances()
     total = (each.sum(1) + diagonal(noise, spectrum)).movedim((1, 2), (3, 4))
@@ -66,7 +66,7 @@ def test_expected_powers_are_those_worked_out_by_hand():
 def test_an_iteration_of_two_channels_is_the_one_worked_out_by_hand(instantaneous):
     """A source of power 1 on the left, noise of 1, and 2 in both channels."""
     ones, mixing = torch.ones(1, 1, 1), torch.tensor([1.0, 0.0]).reshape(1, 1, 2, 1, 1, 1).to(torch.complex64)
-    model = Model(ones, ones[None], ones[0], ones, mixing, instantaneous)
+    model = FlexibleModel(ones, ones[None], ones[0], ones, mixing, instantaneous)
     spectrum = torch.full((1, 2, 1, 1), 2.0, dtype=torch.complex64)
     # Posterior mean 1 and variance 1 - 1/2; R_ss = 3/2 and R_xs = (2, 2), so A is 4/3 of (1, 1), and its gain 16/9.
     found = model.improved(spectrum, torch.ones(1, 1, 1, 1, 1))
@@ -109,7 +109,9 @@ def test_mixing_turns_to_the_direction_of_its_source(instantaneous):
     activations[:, 0, :, 20:], activations[:, 1, :, :20] = 1e-3, 1e-3
     mixing = flexible_nmf.first_mixing(2, spectrum, 1)
     torch.testing.assert_close(mixing[0, 0, :, 0, 0, 0].angle(), torch.zeros(2))
-    model = Model(torch.ones(2, 5, 1), activations, torch.ones(5, 1), torch.ones(1, 2, 1), mixing, instantaneous)
+    model = FlexibleModel(
+        torch.ones(2, 5, 1), activations, torch.ones(5, 1), torch.ones(1, 2, 1), mixing, instantaneous
+    )
     for k in range(100):
         model = model.improved(spectrum, torch.full((1, 1, 1, 5, 1), flexible_nmf.noise_share(k, 100)))
     found = model.covariances()[0, :, :, :, :, 0].mean(-1) / 2

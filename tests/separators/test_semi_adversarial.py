@@ -115,7 +115,7 @@ def test_defaults_are_the_published_ones():
 
 @pytest.mark.parametrize("length", [16, 64, 1000])
 def test_critics_take_any_length_and_score_each_item_by_itself(length):
-    critic = semi_adversarial.Critic(2, 3, 4)
+    critic = semi_adversarial.LogMagnitudeCritic(2, 3, 4)
     images = torch.randn(3, 2, 32, length, generator=torch.Generator().manual_seed(0))
     scores = critic(images)
     assert scores.shape == (3,)
@@ -125,7 +125,7 @@ def test_critics_take_any_length_and_score_each_item_by_itself(length):
 def test_slope_of_a_critic_hardly_depends_on_the_length():
     """A repeated image has the same slope, but for what the padding adds at the ends."""
     torch.manual_seed(0)
-    critic = semi_adversarial.Critic(1, 4, 2)
+    critic = semi_adversarial.LogMagnitudeCritic(1, 4, 2)
     image = torch.rand(1, 1, 16, 64)
     norms = []
     for repeats in (1, 8):

@@ -5,7 +5,7 @@ import pytest
 from sepray.choices import Objective, guide_loss, guide_words
 from sepray.contracts import Signal
 from sepray.errors import UsageError
-from sepray.spec.objectives import Named, objectives, read
+from sepray.spec.objectives import NamedObjective, objectives, read
 
 SIGNAL = Signal(("maternal", "fetal"), 1, (504,), 250.0)
 
@@ -23,7 +23,7 @@ SIGNAL = Signal(("maternal", "fetal"), 1, (504,), 250.0)
     ],
 )
 def test_objective_is_read_from_its_text(text, source, measure, each):
-    assert read(text) == Named(text, source, measure, each)
+    assert read(text) == NamedObjective(text, source, measure, each)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from sepray.comparison import table as comparisons
 from sepray.comparison.contenders import LeftOut
-from sepray.comparison.running import Outcome
+from sepray.comparison.running import ComparisonFigures
 from sepray.comparison.spec import Comparison
 from sepray.tables import beside, formats, forms
 from sepray.tables.spec import Data, Form, Part, Row, Table
@@ -31,7 +31,7 @@ CHOSEN = forms.chosen_form(TABLE, "minutes", ())
 def found(data):  # noqa: F811
     good = entry("The-good", "The-good (12 of 500 epochs)", [[5, 6, 7, 8], [7, 8, 9, 10]])
     ours = entry("Ours-alone", "Ours-alone", [[1, 2, 3, 4], [2, 3, 4, 5]], "1 of 3 seeds failed: loss not finite")
-    outcome = Outcome([ours, good], [LeftOut("Failed (12 of 500 epochs)", "out of memory")])
+    outcome = ComparisonFigures([ours, good], [LeftOut("Failed (12 of 500 epochs)", "out of memory")])
     return comparisons.build(Comparison(task="my_task", measures=("si_sdr", "relative_l2")), data, outcome)
 
 
@@ -76,7 +76,7 @@ def test_part_that_was_not_run_has_the_published_figures_alone():
 def test_what_learns_nothing_has_no_epochs(data):  # noqa: F811
     good = entry("The-good", "The-good", [[5, 6, 7, 8]])
     still = replace(good, contender=replace(good.contender, learns=False))
-    found = comparisons.build(Comparison(task="my_task", measures=("si_sdr",)), data, Outcome([still]))
+    found = comparisons.build(Comparison(task="my_task", measures=("si_sdr",)), data, ComparisonFigures([still]))
     assert beside.part_table(TABLE, PART, CHOSEN, found).lines[0].epochs == ""
 
 
@@ -85,7 +85,7 @@ def test_caption_says_where_unpaired_samples_are_of_the_mixtures_own_recordings(
     shown = entry("The-good", "The-good", [[5, 6, 7, 8]])
     shown = replace(shown, contender=replace(shown.contender, supervision="unpaired sources"))
     comparison = Comparison(task="my_task", measures=("si_sdr",))
-    found = comparisons.build(comparison, replace(data, train=few, unit_names=("pieces",)), Outcome([shown]))
+    found = comparisons.build(comparison, replace(data, train=few, unit_names=("pieces",)), ComparisonFigures([shown]))
     caption = beside.part_table(TABLE, PART, CHOSEN, found).caption
     assert caption.startswith("Mean over 4 test items")
     assert caption.endswith(

@@ -20,7 +20,7 @@ TABLE = Table("lab-1", "Lab, Table 1", ("si_sdr",), PARTS, Form(500, 5), Form(12
 def test_table_that_has_no_data_at_all_is_refused():
     alone = Table("t", "T", ("si_sdr",), (PARTS[1],), Form(500, 5), Form(12, 2))
     with pytest.raises(UsageError, match="it needs --folder songs=FOLDER"):
-        command.run(alone, command.Options())
+        command.run(alone, command.TableOptions())
 
 
 def test_command_line_chooses_the_form_and_refuses_another(tmp_path):
@@ -35,4 +35,4 @@ def test_command_line_chooses_the_form_and_refuses_another(tmp_path):
     with pytest.raises(UsageError, match="hours"):
         command.parse(TABLE, ["--budget", "hours"])
     with pytest.raises(UsageError, match="must not be negative"):
-        command.Options(max_epochs=-1)
+        command.TableOptions(max_epochs=-1)

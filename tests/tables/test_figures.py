@@ -9,8 +9,8 @@ import torch
 from matplotlib.figure import Figure as Sheet
 
 from sepray.comparison import table as comparisons
-from sepray.comparison.publishing import Result
-from sepray.comparison.running import Outcome, Training
+from sepray.comparison.publishing import ComparisonResult
+from sepray.comparison.running import ComparisonFigures, Training
 from sepray.comparison.spec import Comparison
 from sepray.tables import beside, figures, forms
 from sepray.tables.spec import Data, Figure, Form, Part, Row, Table
@@ -37,7 +37,7 @@ def drawn(data, monkeypatch):  # noqa: F811
         for key, kept in runs.items()
     ]
     comparison = Comparison(task="my_task", measures=("relative_l2",))
-    found = comparisons.build(comparison, data, Outcome(entries, []))
+    found = comparisons.build(comparison, data, ComparisonFigures(entries, []))
     part = beside.part_table(TABLE, PART, forms.chosen_form(TABLE, "minutes", ()), found)
     shown = []
     kept = figures._pdf
@@ -51,7 +51,9 @@ def drawn(data, monkeypatch):  # noqa: F811
         return kept(figure)
 
     monkeypatch.setattr(figures, "_pdf", keep)
-    return figures.pictures(TABLE, part, Result(comparison, 0, data, Outcome(entries, []), found)), shown
+    return figures.pictures(
+        TABLE, part, ComparisonResult(comparison, 0, data, ComparisonFigures(entries, []), found)
+    ), shown
 
 
 def test_curves_of_the_methods_lie_over_each_other_with_the_last_epochs_beside(drawn):
@@ -88,12 +90,14 @@ def test_box_has_the_mean_and_a_standard_deviation_on_either_side_of_the_items_t
 
 def test_boxes_have_every_method_by_its_label_in_a_panel_for_each_source_and_measure(data):  # noqa: F811
     comparison = Comparison(task="my_task", measures=("si_sdr", "relative_l2"))
-    outcome = Outcome([entry("Quick-one", "Quick-one", [[1, 2, 3, 4]]), entry("Other", "Other", [[5, 6, 7, 8]])])
+    outcome = ComparisonFigures(
+        [entry("Quick-one", "Quick-one", [[1, 2, 3, 4]]), entry("Other", "Other", [[5, 6, 7, 8]])]
+    )
     found = comparisons.build(comparison, data, outcome)
     part = beside.part_table(TABLE, PART, forms.chosen_form(TABLE, "minutes", ()), found)
     part = replace(part, measures=("si_sdr", "relative_l2"))
     rows = [figures.Drawn(label, e) for label, e in zip(("Quick one", "Other"), outcome.entries, strict=True)]
-    drawing = figures.boxes(Figure("boxes", "4"), rows, part, Result(comparison, 0, data, outcome, found))
+    drawing = figures.boxes(Figure("boxes", "4"), rows, part, ComparisonResult(comparison, 0, data, outcome, found))
     assert [axes.get_title() for axes in drawing.axes] == ["low", "high"] * 2
     assert [[t.get_text() for t in axes.get_xticklabels()] for axes in drawing.axes] == [["Other", "Quick one"]] * 4
     means = [[float(line.get_ydata()[0]) for line in axes.lines if line.get_marker() == "^"] for axes in drawing.axes]
@@ -122,7 +126,10 @@ def test_item_is_separated_by_every_method_and_a_bug_in_one_costs_the_figure_alo
         TABLE, replace(PART, sources=("low", "high")), forms.chosen_form(TABLE, "minutes", ()), None
     )
     drawn = figures._drawn(
-        Figure("item", "Figure 1"), [figures.Drawn("Other", one)], part, Result(Comparison(task="my_task"), 0, data)
+        Figure("item", "Figure 1"),
+        [figures.Drawn("Other", one)],
+        part,
+        ComparisonResult(Comparison(task="my_task"), 0, data),
     )
     if broken:
         assert drawn.startswith("AttributeError: 'NoneType' object")

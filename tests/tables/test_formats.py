@@ -8,7 +8,7 @@ from rich.console import Console
 
 from sepray.comparison import table as comparisons
 from sepray.comparison.contenders import LeftOut
-from sepray.comparison.running import Outcome
+from sepray.comparison.running import ComparisonFigures
 from sepray.comparison.spec import Comparison
 from sepray.tables import beside, formats, forms
 from sepray.tables.spec import Data, Form, Part, Row, Table
@@ -33,7 +33,7 @@ CHOSEN = forms.chosen_form(TABLE, "minutes", ())
 def found(data):  # noqa: F811
     good = entry("The-good", "The-good (12 of 500 epochs)", [[5, 6, 7, 8], [7, 8, 9, 10]])
     ours = entry("Ours-alone", "Ours-alone", [[1, 2, 3, 4], [2, 3, 4, 5]], "1 of 3 seeds failed: loss not finite")
-    outcome = Outcome([ours, good], [LeftOut("Failed (12 of 500 epochs)", "out of memory")])
+    outcome = ComparisonFigures([ours, good], [LeftOut("Failed (12 of 500 epochs)", "out of memory")])
     return comparisons.build(Comparison(task="my_task", measures=("si_sdr", "relative_l2")), data, outcome)
 
 

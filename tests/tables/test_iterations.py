@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sepray.comparison.publishing import Result
+from sepray.comparison.publishing import ComparisonResult
 from sepray.comparison.running import Training
 from sepray.comparison.spec import Comparison
 from sepray.contracts import Augmentation, Signal, Split, TaskData
@@ -80,7 +80,7 @@ def test_each_panel_is_of_the_training_at_the_end_of_that_iteration(data, asked,
         trainings=(Training([{"epoch": k} for k in range(1, 7)], "gone", 3, 0),),
     )
     part = beside.part_table(TABLE, PART, forms.chosen_form(TABLE, "minutes", ()), None)
-    result = Result(Comparison(name="lab", task="my_task"), 0, data)
+    result = ComparisonResult(Comparison(name="lab", task="my_task"), 0, data)
 
     figure = figures._drawn(FIGURE, [figures.Drawn("NES", one)], part, result)
 
@@ -110,6 +110,6 @@ def test_threads_of_the_process_are_as_before(data, asked, monkeypatch):
     monkeypatch.setattr(iterations.reproduction, "repetition", fails)
     part = beside.part_table(TABLE, PART, forms.chosen_form(TABLE, "minutes", ()), None)
     one = replace(entry("NES", "NES", [[1, 2, 3, 4]]), trainings=(Training([], "gone", 3, 0),))
-    result = Result(Comparison(name="lab", task="my_task"), 0, data)
+    result = ComparisonResult(Comparison(name="lab", task="my_task"), 0, data)
     assert figures._drawn(FIGURE, [figures.Drawn("NES", one)], part, result) == "RuntimeError: the disk is gone"
     assert torch.get_num_threads() == before

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from sepray.comparison import publishing
 from sepray.comparison import table as comparisons
-from sepray.comparison.publishing import Result
-from sepray.comparison.running import Outcome
+from sepray.comparison.publishing import ComparisonResult
+from sepray.comparison.running import ComparisonFigures
 from sepray.errors import SeprayError
 from sepray.tables import command, running
 from sepray.tables.spec import Data, Form, Part, Row, Table
@@ -40,9 +40,9 @@ def run(data, tmp_path, monkeypatch):  # noqa: F811
             if isinstance(found, Exception):
                 raise found
             if isinstance(found, int):
-                return Result(comparison, found, data)
-            given = Outcome([entry("The-good", "The-good", [[found] * 4])])
-            return Result(comparison, 0, data, given, comparisons.build(comparison, data, given))
+                return ComparisonResult(comparison, found, data)
+            given = ComparisonFigures([entry("The-good", "The-good", [[found] * 4])])
+            return ComparisonResult(comparison, 0, data, given, comparisons.build(comparison, data, given))
 
         monkeypatch.setattr(publishing, "result", result)
         options = command.parse(TABLE, ["--storage-path", str(tmp_path)])

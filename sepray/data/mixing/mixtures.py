@@ -264,7 +264,7 @@ def fill_from_pairs(
         fill_split(out, split, seed, make)
 
 
-class Units(NamedTuple):
+class SplitUnits(NamedTuple):
     """What items were cut from.
 
     Attributes:
@@ -276,7 +276,7 @@ class Units(NamedTuple):
     names: tuple[str, ...]
 
 
-def units_in_turn(entry: Entry, name: str) -> Units:
+def units_in_turn(entry: Entry, name: str) -> SplitUnits:
     """Return the units of items that are cut from the pieces in turn (``fill_from_tracks``).
 
     Args:
@@ -286,14 +286,14 @@ def units_in_turn(entry: Entry, name: str) -> Units:
     of = {}
     for split, pieces in entry.facts["recordings"].items():
         of[split] = tuple((pieces[item % len(pieces)],) for item in range(len(entry.tensors[f"{split}/mixture"])))
-    return Units(of, (name,))
+    return SplitUnits(of, (name,))
 
 
 def task_data(
     entry: Entry,
     sources: Iterable[str],
     rate: int,
-    units: Units,
+    units: SplitUnits,
     remix: float = 0.0,
     remix_level: tuple[float, float] = (0.0, 0.0),
     tracks: tuple[Tracks, str] | None = None,

@@ -42,7 +42,7 @@ _MUSDB_VALIDATION = {  # the training tracks that the library musdb sets aside f
 _SUBSETS = {"train": "train", "validation": "validation", "valid": "validation", "test": "test"}
 
 
-class Decoder(NamedTuple):
+class RecordingDecoder(NamedTuple):
     """Decodes recordings at the rate and with the channels of a task.
 
     Attributes:
@@ -56,7 +56,7 @@ class Decoder(NamedTuple):
 
 
 def decoded_files(
-    cache: Path, files: Sequence[Path], decoder: Decoder, rate: int, channels: int
+    cache: Path, files: Sequence[Path], decoder: RecordingDecoder, rate: int, channels: int
 ) -> tuple[dict[Path, Kept], dict[Path, str]]:
     """Decode files, each once: the decoded ones are kept in the folder ``cache``.
 

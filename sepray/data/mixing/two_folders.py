@@ -15,11 +15,11 @@ from ...contracts import SPLITS, TaskData, Tracks
 from ..cache import Entry, Plan, file_digests, mapped
 from ..limits import Limits, check, check_ranges, items
 from . import mixtures, recording_folders, splitting, whole_tracks
-from .recording_folders import Decoder
+from .recording_folders import RecordingDecoder
 
-Pairs = dict[str, tuple[list[splitting.Piece], list[splitting.Piece]]]
+PiecePairs = dict[str, tuple[list[splitting.Piece], list[splitting.Piece]]]
 """Pieces of both sources, for each split."""
-Dealt = tuple[Pairs, list[dict[str, str]], list[str]]
+Dealt = tuple[PiecePairs, list[dict[str, str]], list[str]]
 """Pieces, the group of each piece of either source, and why recordings cannot be used."""
 
 RATIO_LIMITS = (-60, 60)
@@ -87,7 +87,7 @@ class TwoFolders:
     needs: Mapping[str, str]
     config: TwoFoldersConfig
     ratio: tuple[float, float]
-    decoder: Decoder
+    decoder: RecordingDecoder
     synthesise: Callable[[Path, int], None]
     group: Callable[[splitting.Piece, str, Path], str] = one_group_each
     group_names: tuple[str, str] = ("groups", "groups")
@@ -162,7 +162,7 @@ class TwoFolders:
         dealt = [self._divided(pieces[source], of) for source, of in zip(self.sources, groups, strict=True)]
         return {split: (dealt[0][split], dealt[1][split]) for split in SPLITS}, groups, problems
 
-    def _plan(self, pairs: Pairs, groups: list[dict[str, str]], problems: list[str]) -> Plan:
+    def _plan(self, pairs: PiecePairs, groups: list[dict[str, str]], problems: list[str]) -> Plan:
         config = self.config
         both = {split: [*pair[0], *pair[1]] for split, pair in pairs.items()}
         plan = mixtures.cropped_plan(
@@ -203,10 +203,10 @@ def _unit(split: str, piece: splitting.Piece, groups: Mapping[str, str]) -> str:
     return f"{split} {groups[piece.identity.partition('[')[0]]}"
 
 
-def _units(entry: Entry) -> mixtures.Units:
+def _units(entry: Entry) -> mixtures.SplitUnits:
     """Return the units of items that are mixed from pieces of two folders; stretches of one recording are one unit."""
     of = {}
     for split, (first, second) in entry.facts["units"].items():
         drawn = entry.tensors[f"{split}/pieces"].int().tolist()
         of[split] = tuple((first[a], second[b]) for a, b in drawn)
-    return mixtures.Units(of, tuple(entry.facts["unit names"]))
+    return mixtures.SplitUnits(of, tuple(entry.facts["unit names"]))

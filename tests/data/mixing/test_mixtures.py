@@ -108,7 +108,7 @@ def empty(**samples: int) -> dict[str, np.ndarray]:
     return made | {f"{split}/pieces": np.full((3, 2), -1, np.float32) for split in SPLITS}
 
 
-UNITS = mixtures.Units({split: ((split,),) * 3 for split in SPLITS}, ("pieces",))
+UNITS = mixtures.SplitUnits({split: ((split,),) * 3 for split in SPLITS}, ("pieces",))
 
 
 def test_pair_says_which_pieces_it_was_cut_from() -> None:

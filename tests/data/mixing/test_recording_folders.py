@@ -158,7 +158,7 @@ def test_files_are_decoded_at_the_tasks_rate_and_once(tmp_path: Path) -> None:
     (folder / "torn.wav").write_bytes(b"other")
     files = sorted(folder.iterdir())
     for version, times in ((1, 1), (1, 1), (2, 2)):
-        decoder = recording_folders.Decoder(version, decode)
+        decoder = recording_folders.RecordingDecoder(version, decode)
         kept, refused = recording_folders.decoded_files(tmp_path / "cache", files, decoder, 8000, 2)
         assert refused == {folder / "torn.wav": "torn.wav is torn"}
         assert kept[folder / "a.wav"].tensor("samples").tolist() == [[8000.0] * 3] * 2

@@ -9,7 +9,7 @@ import pytest
 
 from sepray.contracts import SPLITS, TaskData
 from sepray.data.mixing import mixtures, two_folders
-from sepray.data.mixing.recording_folders import SYNTHESISED, Decoder
+from sepray.data.mixing.recording_folders import SYNTHESISED, RecordingDecoder
 from sepray.data.mixing.two_folders import TwoFolders, check_config
 from sepray.errors import UsageError
 
@@ -59,7 +59,7 @@ def made(config: Config, **changes: object) -> TwoFolders:
         "needs": {"voice": "voices", "noise": "noises"},
         "config": config,
         "ratio": config.level,
-        "decoder": Decoder(1, decode),
+        "decoder": RecordingDecoder(1, decode),
         "synthesise": lambda folder, seed: None,
     }
     return TwoFolders(**given | changes)  # type: ignore[arg-type]
@@ -131,7 +131,7 @@ def test_items_are_cut_once_for_the_same_files_and_configuration(config: Config,
     cache, plans = tmp_path / "cache", []
 
     def load(given: Config, version: int = 1) -> TaskData:
-        folders = made(given, decoder=Decoder(version, decode))
+        folders = made(given, decoder=RecordingDecoder(version, decode))
         before = set(cache.glob("my_mix-*")) if cache.exists() else set()
         data = folders.load(cache)
         plans.append(len(set(cache.glob("my_mix-*")) - before))
