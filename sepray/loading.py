@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
+import os
 from typing import Any
 
 from .contracts import Oracle, Separator, SeparatorConfig, Signal, TaskConfig, TaskData
+from .disk import shared_copies
 from .disk.temporary import keep_compiled_private
 from .errors import UsageError
 from .secrecy import HIDDEN
@@ -14,22 +15,25 @@ from .separator_checks import check_config, check_dataclass, check_separator, ty
 from .task_checks import check_task_data
 
 
-def load_task(config: TaskConfig, cache: Path) -> TaskData:
+def load_task(config: TaskConfig, cache: str | os.PathLike[str]) -> TaskData:
     """Return the data of a task, checked; errors that its ``load`` raises pass through.
 
     Args:
         config: configuration of the task.
-        cache: folder for its generated and decoded data; ``~`` is expanded.
+        cache: folder for its generated and decoded data, of which ``~`` is expanded, or URI of an object store for
+            them (``disk.shared_copies``).
 
     Raises:
         UsageError: the data break the contract; one line names the task, the tensor, what it must be and what it is.
+            Or there is no such bucket.
+        UnreachableError: the object store does not answer, or refuses this user.
     """
     name = type(config).__module__.removeprefix("sepray.tasks.")
     if not callable(getattr(config, "load", None)):
         raise UsageError(f"{name}: Config must have a method load(cache) that returns a TaskData")
     check_dataclass(config)
     _refuse_hidden(name, config)
-    data: Any = config.load(cache.expanduser())
+    data: Any = config.load(shared_copies.opened(cache))
     try:
         check_task_data(data)
     except UsageError as error:

@@ -81,10 +81,10 @@ StoragePath = Annotated[
     str, tyro.conf.arg(metavar="PATH", help="Folder, shared file system or object store (URI) of the studies' files.")
 ]
 Cache = Annotated[
-    Path,
+    str | Path,
     tyro.conf.arg(
-        metavar="FOLDER",
-        help="Folder for generated and decoded data.",
+        metavar="FOLDER|URI",
+        help="Folder or object store (URI) for generated and decoded data.",
         help_behavior_hint=lambda value: f"(default: {value.strip(chr(39))})",  # of a path, tyro shows the quotes too
     ),
 ]

@@ -16,6 +16,7 @@ from typing import Any
 from .. import processor
 from ..console import preflight
 from ..console.output import say
+from ..disk.shared_copies import is_uri, local_folder
 from ..errors import UsageError, mask
 from ..tracking.environment import resolve_uri
 from . import application
@@ -58,11 +59,12 @@ def doctor(
     Args:
         quiet: Print only what is missing.
     """
+    where = str(cache if is_uri(cache) else local_folder(cache))
     findings = [
         *_packages(),
         *_devices(),
         *_tools(),
-        *_folders({"results": storage_path, "data cache": str(cache.expanduser()), "this folder": "."}),
+        *_folders({"results": storage_path, "data cache": where, "this folder": "."}),
         _address("Optuna storage", storage),
         _address("MLflow", resolve_uri(tracking_uri)),
     ]

@@ -5,6 +5,9 @@ written under a temporary name, synced and renamed: a reader sees all of it or n
 memory; processes that build the same one at once replace each other's file by an equal one. ``mapped`` builds one on
 the disk, which may be larger than memory: one process builds and others wait for it; if it dies, the next one builds.
 The tensors of an existing entry are mapped from the file: a page is read when it is used.
+
+Where the cache is at a URI, ``folder`` is this machine's own for it (``disk.shared_copies``). An entry that it lacks is
+fetched from there, or made and copied there (``shared_entries``).
 """
 
 from __future__ import annotations
@@ -19,9 +22,10 @@ from typing import NamedTuple
 import safetensors.torch
 from torch import Tensor
 
+from ..disk import shared_copies
 from ..disk.files import replace_file, sync_folder
 from ..errors import UsageError
-from . import cache_entry
+from . import cache_entry, shared_entries
 from .cache_entry import Entry as Entry
 from .cache_entry import Plan as Plan
 from .digests import content_hash as content_hash
@@ -77,9 +81,15 @@ def cached(
     path = _path(folder, name, description)
     entry = cache_entry.read(path, description)
     if entry is not None:
+        shared_entries.offer(path)
         return entry.tensors
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()  # an error here comes before the work
+    if shared_copies.of(path) is not None:
+        with cache_entry.locked(_lock(path)):
+            entry = cache_entry.read(path, description) or shared_entries.fetched(path, description)
+        if entry is not None:
+            return entry.tensors
     built = build()
     for tensor_name, tensor in built.items():
         require_tensor(tensor_name, tensor)
@@ -87,11 +97,17 @@ def cached(
     header = {"key": description, "content": content_hash(tensors)}
     replace_file(path, safetensors.torch.save(tensors, {"sepray": json.dumps(header)}), mode=cache_entry.MODE)
     cache_entry.remember(header)
+    shared_entries.offer(path, made=True)
     return tensors
 
 
 def mapped(
-    folder: Path, name: str, key: Mapping[str, object], plan: Callable[[], Plan], verified: int = VERIFIED
+    folder: Path,
+    name: str,
+    key: Mapping[str, object],
+    plan: Callable[[], Plan],
+    verified: int = VERIFIED,
+    shared: bool = True,
 ) -> Entry:
     """Return the entry kept in ``folder`` under ``name`` and ``key``; make it on the disk if there is none.
 
@@ -102,24 +118,28 @@ def mapped(
         plan: says how to make it; called only if there is no sound file, by one process at a time.
         verified: size in bytes up to which the content is read and checked each time; a larger entry's only where its
             file is not as it was.
+        shared: whether machines share the entry, where the cache is at a URI.
 
     Raises:
         OSError: the folder cannot be written to, or the disk cannot hold the entry (before anything is filled).
     """
     description = json.dumps(key, sort_keys=True)
     path = _path(folder, name, description)
-    entry = cache_entry.read(path, description, verified)
-    if entry is not None:
-        return entry
-    folder.mkdir(parents=True, exist_ok=True)
-    with cache_entry.locked(folder / f".{path.name}.lock"):
-        entry = cache_entry.read(path, description, verified)  # another process may just have made it
-        if entry is None:
-            cache_entry.write(path, description, plan())
-            sync_folder(folder)
-            entry = cache_entry.read(path, description, verified=0)
+    entry, made = cache_entry.read(path, description, verified), False
+    if entry is None:
+        folder.mkdir(parents=True, exist_ok=True)
+        with cache_entry.locked(_lock(path)):
+            entry = cache_entry.read(path, description, verified)  # another process may just have made it
+            if entry is None and shared:
+                entry = shared_entries.fetched(path, description)
+            if entry is None:
+                cache_entry.write(path, description, plan())
+                sync_folder(folder)
+                entry, made = cache_entry.read(path, description, verified=0), True
     if entry is None:
         raise OSError(f"{path} was written, but cannot be read")
+    if shared:
+        shared_entries.offer(path, made)
     return entry
 
 
@@ -132,6 +152,9 @@ def kept_files(
     label: str,
 ) -> tuple[dict[Path, Kept], dict[Path, str]]:
     """Make an entry from each file, under the digest of its content, in parallel and with a progress bar.
+
+    They are this machine's own, also where its cache is at a URI: whoever has the files decodes them faster than copies
+    arrive, and what tasks make from them is shared.
 
     Args:
         folder: as for ``cached``.
@@ -148,7 +171,7 @@ def kept_files(
     def keep(file: Path) -> Kept | str:
         full = {**key, "file": file_digest(folder, file)}
         try:
-            mapped(folder, name, full, lambda: read(file), verified=0)
+            mapped(folder, name, full, lambda: read(file), verified=0, shared=False)
         except UsageError as error:
             return str(error)
         description = json.dumps(full, sort_keys=True)
@@ -161,3 +184,7 @@ def kept_files(
 
 def _path(folder: Path, name: str, description: str) -> Path:
     return folder / f"{name}-{hashlib.sha256(description.encode()).hexdigest()[:16]}.safetensors"
+
+
+def _lock(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")

@@ -3,7 +3,8 @@
 The header has the key of the data and the digests of the tensors, which show damage. In a folder that several users
 share, another user could replace the file by one with other tensors and matching digests. So every user has a private
 list (``private_list``) of the entries that this user has made: of each its *seal*, the digest of key, facts and the
-tensors' digests. An entry that is not on the list is used only where no other user can have written it.
+tensors' digests. An entry that is not on the list is used only where no other user can have written it: in the folder
+of a cache at a URI (``shared_copies``), never, because whoever may write there has made what was fetched.
 
 A large entry is read whole once, to check it against its seal. Then its inode, size and times go on the list too, and
 while these are the same it is not read whole again: every write changes ``st_ctime``, which no user can set.
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ..disk import private_list
+from ..disk import private_list, shared_copies
 from ..disk.files import file_beside
 from ..errors import UsageError
 from ..plain_text import escape_controls
@@ -40,6 +41,8 @@ from .digests import SETTLED, content_hash
 
 TRUST = "SEPRAY_TRUST_CACHE"
 """Variable that is ``1`` where entries that other users have written are taken as they are."""
+NOT_TRUSTED = f"may be of another user's making ({TRUST}=1 takes it)"
+DAMAGED = "is damaged"
 _OWN = "cache-entries"  # the list
 MODE = 0o644
 """Rights of an entry's file, less the umask: it is replaced, never written to, so that no group needs to."""
@@ -105,26 +108,25 @@ def read(path: Path, description: str, verified: float = math.inf) -> Entry | No
         try:
             header, tensors = _content(descriptor, path)
         except (SafetensorError, ValueError):
-            _tell(path, "is damaged")
+            _tell(path, DAMAGED)
             return None
     finally:
         os.close(descriptor)
     if header.get("key") != description:
-        _tell(path, "is damaged")
+        _tell(path, DAMAGED)
         return None
     seal, own = seal_of(header), private_list.is_own(found)
+    made_here = own and shared_copies.of(path) is None
     seen = f"{seal}:{_identity(found)}"
     if found.st_size <= verified or not private_list.contains(_OWN, seen):
         if not _is_sound(header, tensors):
-            _tell(path, "is damaged")
+            _tell(path, DAMAGED)
             return None
-        trusted = own or os.environ.get(TRUST) == "1"
-        if not private_list.contains(_OWN, seal):
-            if not trusted:
-                _tell(path, f"may be of another user's making ({TRUST}=1 takes it)")
-                return None
-            if own:
-                remember(header)
+        if not (made_here or is_trusted(seal)):
+            _tell(path, NOT_TRUSTED)
+            return None
+        if made_here and not private_list.contains(_OWN, seal):
+            remember(header)
         if found.st_size > verified and (own or time.time_ns() - found.st_ctime_ns > SETTLED):
             private_list.add(_OWN, seen)
     return Entry(tensors, header["content"], header.get("facts", {}))
@@ -136,14 +138,43 @@ def write(path: Path, description: str, plan: Plan) -> None:
     Raises:
         OSError: the disk cannot hold it (before anything is filled).
     """
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        left.unlink(missing_ok=True)
+    _remove_left(path)
     # From here on the open file is written to, not what has its name.
     with file_beside(path, MODE, ".partial") as (partial, file):
         header = _filled(file, description, plan)
         partial.replace(path)
         remember(header)
         private_list.add(_OWN, f"{seal_of(header)}:{_identity(os.fstat(file.fileno()))}")
+
+
+def receive(path: Path, description: str, fill: Callable[[IO[bytes]], None]) -> bool:
+    """Put an entry that ``fill`` writes in its place, if it is sound and its key is ``description``; its lock is held.
+
+    Whether it may be trusted (``is_trusted``) is for the caller to see.
+
+    Args:
+        path: its file, which is not touched unless all is well.
+        description: the key that it must have been made for.
+        fill: writes all bytes of the file; its errors pass through.
+    """
+    _remove_left(path)
+    with file_beside(path, MODE, ".partial") as (partial, file):
+        fill(file)
+        os.fsync(file.fileno())
+        try:
+            header, tensors = _content(file.fileno(), partial)
+        except (SafetensorError, ValueError):
+            return False
+        if header.get("key") != description or not _is_sound(header, tensors):
+            return False
+        partial.replace(path)
+        private_list.add(_OWN, f"{seal_of(header)}:{_identity(os.fstat(file.fileno()))}")
+    return True
+
+
+def is_trusted(seal: str) -> bool:
+    """Say whether an entry with this seal may be used although others could have written it."""
+    return private_list.contains(_OWN, seal) or os.environ.get(TRUST) == "1"
 
 
 def remember(header: Mapping[str, Any]) -> None:
@@ -154,6 +185,11 @@ def remember(header: Mapping[str, Any]) -> None:
 def seal_of(header: Mapping[str, Any]) -> str:
     """Return the digest of everything that an entry says: its key, its facts, the digests of its tensors."""
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+
+
+def _remove_left(path: Path) -> None:
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        left.unlink(missing_ok=True)
 
 
 def _tell(path: Path, why: str) -> None:

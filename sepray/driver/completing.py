@@ -19,7 +19,7 @@ from .finish import Finish
 from .saved_study import read_saved_study
 
 
-def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cache: Path) -> Reconciled:
+def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cache: str | Path) -> Reconciled:
     """Complete in MLflow what a study could not tell it: runs, metrics, states, and its registered champion.
 
     Args:
@@ -27,7 +27,7 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
         storage: Optuna storage of the study.
         tracking_uri: MLflow tracking server or database.
         storage_path: folder or URI of the study's checkpoints.
-        cache: folder for generated and decoded data.
+        cache: folder or URI for generated and decoded data.
 
     Returns:
         What MLflow had missed.

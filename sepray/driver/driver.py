@@ -11,8 +11,9 @@ from .. import arms, processor
 from ..console import interruption, preflight
 from ..console.terminal import console
 from ..console.waiting import wait_for
+from ..disk import file_systems
 from ..errors import mask
-from ..execution import cluster, file_systems
+from ..execution import cluster
 from ..loading import load_task, refuse_unfit
 from ..plain_text import plural
 from ..scoring.tables import front_table

@@ -16,6 +16,7 @@ from ..arms import Arm, chosen, expand, hyperparameters, of_settings, plain, wit
 from ..choices import Objective
 from ..contracts import Separator, Signal, TaskData
 from ..disk import mapping
+from ..disk.shared_copies import local_folder
 from ..errors import UsageError
 from ..loading import build_separator
 from ..scoring.beat_scores import with_beats
@@ -97,7 +98,7 @@ class PreparedStudy:
         split, kind, generator = self.data.train, self.separator, torch.Generator().manual_seed(self.spec.seed)
         if not self.is_large:
             return views.view(split, kind.supervision, generator, kind.paired_fraction)
-        files = mapping.scratch(self.spec.stores.cache)
+        files = mapping.scratch(local_folder(self.spec.stores.cache))
         seen = views.view(split, kind.supervision, generator, kind.paired_fraction, files.new)
         return {name: files.kept(tensor) for name, tensor in seen.items()}
 
@@ -109,7 +110,8 @@ class PreparedStudy:
         shown |= {"beats": split.beats} if split.beats is not None else {}
         if not self.is_large:
             return shown
-        return {name: mapping.scratch(self.spec.stores.cache).kept(tensor) for name, tensor in shown.items()}
+        files = mapping.scratch(local_folder(self.spec.stores.cache))
+        return {name: files.kept(tensor) for name, tensor in shown.items()}
 
     def ranges(self, arm: str = "") -> Mapping[str, BaseDistribution]:
         """Return the distributions that a trial of an arm, or of a study without arms, is searched in."""

@@ -93,11 +93,11 @@ class SavedStudy:
         """Whether a driver on this machine runs the study."""
         return is_locked(self.folder)
 
-    def spec(self, cache: Path, tracking_uri: str | None = None, with_space: bool = True) -> StudySpec:
+    def spec(self, cache: str | Path, tracking_uri: str | None = None, with_space: bool = True) -> StudySpec:
         """Return the description of the study, which runs it again.
 
         Args:
-            cache: folder for generated and decoded data.
+            cache: folder or URI for generated and decoded data.
             tracking_uri: MLflow tracking server or database; None: the default of a study.
             with_space: whether it has the search space, the published settings, controls and arms.
 

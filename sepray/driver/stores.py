@@ -14,8 +14,8 @@ import optuna
 from .. import identity
 from ..console.terminal import console
 from ..console.waiting import wait_for
+from ..disk.file_systems import remove
 from ..errors import mask
-from ..execution.file_systems import remove
 from ..plain_text import plural
 from ..search import dashboard, lease
 from ..search.holding import LAST_OWNER

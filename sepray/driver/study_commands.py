@@ -29,7 +29,7 @@ def on_study(command: str, spec: StudySpec, *flags: str) -> str:
         "--storage": mask(stores.storage),
         "--storage-path": stores.storage_path,
         "--tracking-uri": stores.tracking_uri,
-        "--cache": str(stores.cache),
+        "--cache": mask(str(stores.cache)),
     }
     default = {**_DEFAULTS, "--storage": mask(default_storage())}
     default |= {"--tracking-uri": os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI}

@@ -20,9 +20,9 @@ import safetensors.torch
 from pyarrow import fs
 from torch import Tensor
 
+from ..disk.file_systems import open_place as _open
 from ..disk.files import open_regular, replace_file
 from ..shapes import fits
-from .file_systems import open_place as _open
 
 _NAME = re.compile(r"epoch-(\d{6,})-([0-9a-f]{16})\.safetensors$")
 

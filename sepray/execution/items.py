@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import stat
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor
 
-from ..disk import files, mapping
+from ..disk import files, mapping, shared_copies
 from ..disk.mapping import Place
 
 PIECE_BYTES = 1 << 26
@@ -41,7 +40,7 @@ class Served:
     Attributes:
         place: where the values are on the driver's node.
         source: actor that reads them there (``_Source``).
-        cache: folder of the cache on any node; ``~`` is its own.
+        cache: folder of the cache on any node, of which ``~`` is its own, or its URI.
     """
 
     place: Place
@@ -70,7 +69,7 @@ def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Itera
 
     Args:
         parameters: parameters of the trials, with ``train`` and ``validation``.
-        cache: folder of the cache on any node.
+        cache: folder of the cache on any node, or its URI.
         on_cluster: whether there may be other nodes than this one.
     """
     views = {name: parameters[name] for name in ("train", "validation")}
@@ -179,11 +178,10 @@ def _fetched(given: Served) -> Place:
 
 def _folder(cache: str) -> Path:
     """Return this user's own folder beside a node's cache, for what it has fetched."""
-    folder = Path(cache).expanduser() / f"fetched-{os.geteuid()}"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise ValueError(f"{folder} is not this user's own: remove it")
+    folder = shared_copies.local_folder(cache) / f"fetched-{os.geteuid()}"
+    if shared_copies.is_uri(cache):
+        shared_copies.make_private(folder.parent)
+    shared_copies.make_private(folder)
     return folder
 
 

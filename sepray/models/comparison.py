@@ -164,7 +164,7 @@ def compare(
         batch_size: number of items that are separated at once.
         device: device of models that are loaded here, as for ``load_model``.
         tracking_uri: MLflow of models that are loaded here, as for ``load_model``.
-        cache: folder for generated and decoded data.
+        cache: folder or URI for generated and decoded data.
 
     Raises:
         UsageError: there is no such model, task, split or metric; models or task differ in their sources; the metric

@@ -188,7 +188,7 @@ def evaluate(
         batch_size: number of items that are separated at once.
         device: device of a model that is loaded here, as for ``load_model``.
         tracking_uri: MLflow of a model that is loaded here, as for ``load_model``.
-        cache: folder for generated and decoded data.
+        cache: folder or URI for generated and decoded data.
 
     Raises:
         UsageError: there is no such model, task or split; the task has other sources; BSS Eval does not fit.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +43,7 @@ def task_data(model: Model, task: str | TaskConfig | None, cache: str | os.PathL
         model: a loaded model.
         task: name or configuration of the task; None: the task that the model was trained on, with its settings, which
             also count where the task is named and is that one.
-        cache: folder for generated and decoded data.
+        cache: folder or URI for generated and decoded data.
 
     Raises:
         UsageError: there is no such task, its data cannot be made, or it has other sources than the model, or other
@@ -52,7 +51,7 @@ def task_data(model: Model, task: str | TaskConfig | None, cache: str | os.PathL
     """
     from ..loading import load_task
 
-    data = load_task(_config(model, task), Path(cache))
+    data = load_task(_config(model, task), cache)
     if data.signal.sources != model.sources:
         theirs, own = ", ".join(data.signal.sources), ", ".join(model.sources)
         raise UsageError(f"{model.name} separates {own}, but the task has {theirs}")

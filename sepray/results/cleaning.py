@@ -22,9 +22,10 @@ from pathlib import Path
 
 from ..console import terminal
 from ..disk import links
+from ..disk.file_systems import StoredFile, files, folders, reachable, remove
+from ..disk.shared_copies import local_folder
 from ..driver.saved_study import STAGES, SavedStudy
 from ..errors import mask
-from ..execution.file_systems import StoredFile, files, folders, reachable, remove
 from ..search.outcomes import UNFINISHED, outcome
 from ..spec.folder import TRIAL_FOLDER, is_locked, is_remote, local_root
 from . import progress
@@ -132,14 +133,14 @@ def orphans(known: set[tuple[str, str]], storage_path: str) -> list[Deletable]:
     return deletable
 
 
-def deletable_in_cache(cache: Path, days: float) -> list[Deletable]:
+def deletable_in_cache(cache: str | Path, days: float) -> list[Deletable]:
     """Return the entries of the data cache that nobody has read for some days; a task makes them again.
 
     Args:
-        cache: folder of the cache.
+        cache: folder of the cache, or its URI: the entries are those of this machine, and the shared copies stay.
         days: least number of days since an entry was read or written.
     """
-    folder = cache.expanduser()
+    folder = local_folder(cache)
     deletable = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_file() and _ENTRY.fullmatch(path.name):

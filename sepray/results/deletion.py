@@ -14,9 +14,9 @@ import optuna
 
 from ..console import terminal
 from ..disk import links
+from ..disk.file_systems import files, folders, remove
 from ..driver.saved_study import STAGES, SavedStudy
 from ..errors import mask
-from ..execution.file_systems import files, folders, remove
 from ..plain_text import plural
 from ..report.kept_result import read_registration
 from ..search import lease

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ..disk.file_systems import files
 from ..driver.saved_study import STAGES, SavedStudy
-from ..execution.file_systems import files
 from ..spec.folder import is_remote
 
 KINDS = ("checkpoints", "model", "report", "outbox", "other")

@@ -42,7 +42,7 @@ class Findings:
         is_running: whether a driver on this machine runs the study.
         tracking_uri: MLflow with the study's runs and models; None: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the
             current folder.
-        cache: folder for generated and decoded data.
+        cache: folder or URI for generated and decoded data.
         given_status: exit status of the run that this is the result of; None where it is only read.
     """
 
@@ -52,7 +52,7 @@ class Findings:
     registration: Mapping[str, Any]
     is_running: bool
     tracking_uri: str | None = None
-    cache: Path = Path("~/.cache/sepray")
+    cache: str | Path = Path("~/.cache/sepray")
     given_status: int | None = None
 
     @property

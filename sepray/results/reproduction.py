@@ -96,7 +96,7 @@ class Reproduction:
 
 def reproduce(
     found: SavedStudy,
-    cache: Path,
+    cache: str | Path,
     stage: str,
     number: int,
     epochs: int | None = None,
@@ -106,7 +106,7 @@ def reproduce(
 
     Args:
         found: the study, from its stores.
-        cache: folder for generated and decoded data.
+        cache: folder or URI for generated and decoded data.
         stage: ``"search"`` or ``"finals"``.
         number: number of the trial in its stage.
         epochs: number of epochs to compare; None for all that the trial has reported.
@@ -154,14 +154,14 @@ class Repetition:
         return self.members.epoch(self.validation, self.context.evaluation_batch)
 
 
-def repetition(found: SavedStudy, cache: Path, stage: str, number: int) -> Repetition:
+def repetition(found: SavedStudy, cache: str | Path, stage: str, number: int) -> Repetition:
     """Return the repetition of a trial before its first epoch.
 
     Sets the number of threads and the determinism of this process to those of the trial.
 
     Args:
         found: the study, from its stores.
-        cache: folder for generated and decoded data.
+        cache: folder or URI for generated and decoded data.
         stage: ``"search"`` or ``"finals"``.
         number: number of the trial in its stage.
 

@@ -55,7 +55,7 @@ def load_study(
     storage: str | None = None,
     storage_path: str = "sepray-results",
     tracking_uri: str | None = None,
-    cache: Path = Path("~/.cache/sepray"),
+    cache: str | Path = Path("~/.cache/sepray"),
     status: int | None = None,
 ) -> StudyResult:
     """Return what a study found, however far it is.
@@ -67,7 +67,7 @@ def load_study(
         storage_path: folder or URI of the studies' files.
         tracking_uri: MLflow tracking server or database; None: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current
             folder.
-        cache: folder for generated and decoded data.
+        cache: folder or URI for generated and decoded data.
         status: exit status of the run that this is the result of, if there was one.
 
     Raises:

@@ -41,6 +41,7 @@ _KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "True or False (bool)"),
     str: ((str,), "a text (str)"),
     Path: ((Path,), "a path (pathlib.Path)"),
+    str | Path: ((str, Path), "a path (pathlib.Path) or a text (str)"),
     str | None: ((str, type(None)), "a text (str) or None"),
 }
 
@@ -59,7 +60,7 @@ def require_types(part: object) -> None:
 
 
 def require_type(name: str, value: object, kind: Any) -> None:
-    """Refuse a value of a field that is not of the type ``kind``: int, float, bool, str, Path or str | None.
+    """Refuse a value of a field that is not of the type ``kind``, one of ``_KINDS``.
 
     Raises:
         UsageError: the value is of another type; a truth value is no number.

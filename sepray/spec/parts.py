@@ -14,6 +14,7 @@ from typing import Annotated, Any, Self
 import tyro
 
 from .. import secrecy
+from ..disk.shared_copies import is_uri
 from . import published_settings
 from .field_types import FieldError, require_known, require_parts, require_types
 
@@ -185,8 +186,8 @@ class Stores:
     """MLflow tracking server or database; MLFLOW_TRACKING_URI sets it too."""
     storage_path: str = "sepray-results"
     """Folder, shared file system or object store (URI) for checkpoints; reports are in its subfolder NAME."""
-    cache: Path = Path("~/.cache/sepray")
-    """Folder for generated and decoded data."""
+    cache: Annotated[str | Path, tyro.conf.arg(metavar="FOLDER|URI")] = Path("~/.cache/sepray")
+    """Folder or object store (URI) for generated and decoded data; of one each machine has a folder for its copies."""
     checkpoint_seconds: float = 10.0
     """Seconds between checkpoints of a trial. A crash costs this much training and one epoch at most."""
     shared: bool = False
@@ -195,11 +196,11 @@ class Stores:
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""
         require_types(self)
-        secrecy.remember_secrets(self.storage, self.storage_path, self.tracking_uri)
-        if re.match(r"[A-Za-z][\w+.-]+:/", str(self.cache)):  # a Path has one slash of two
-            raise FieldError(
-                "cache", f"must be a folder, which may be on a file system that machines share, not {self.cache}"
-            )
+        secrecy.remember_secrets(self.storage, self.storage_path, self.tracking_uri, str(self.cache))
+        if isinstance(self.cache, Path) and re.match(r"[A-Za-z][\w+.-]+:/", str(self.cache)):
+            raise FieldError("cache", f"is a URI: give it as a text, because a path has one slash of two: {self.cache}")
+        if not is_uri(self.cache):
+            object.__setattr__(self, "cache", Path(self.cache))
         _finite(self, "checkpoint_seconds")
         if not self.checkpoint_seconds > 0:
             raise FieldError("checkpoint_seconds", f"must be more than 0, not {self.checkpoint_seconds:g}")

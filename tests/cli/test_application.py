@@ -39,9 +39,9 @@ GIVEN = {
     "compare": (
         "a b --task t --split train --metric psnr --json --batch-size 3 --tracking-uri http://h --cache c "
         "--trust-model-code --shared",
-        ["a", "b", "t", "train", "psnr", True, 3, "http://h", Path("c"), True, True],
+        ["a", "b", "t", "train", "psnr", True, 3, "http://h", "c", True, True],
     ),
-    "doctor": (f"{STORES} --json --quiet", ["sqlite:///s.db", "http://h", "s3://b", Path("c"), True, True]),
+    "doctor": (f"{STORES} --json --quiet", ["sqlite:///s.db", "http://h", "s3://b", "c", True, True]),
     "evaluate": (
         "a --task t --split train --json --quiet --bss-eval --museval m --recordings r --pictures p --rate 8 "
         "--batch-size 3 --tracking-uri http://h --cache c --trust-model-code --shared",
@@ -58,7 +58,7 @@ GIVEN = {
             8.0,
             3,
             "http://h",
-            Path("c"),
+            "c",
             True,
             True,
         ],
@@ -74,7 +74,7 @@ GIVEN = {
     ),
     "report": (
         f"n {STORES}",
-        [application.StudyFlags("n", "sqlite:///s.db", "http://h", "s3://b", Path("c"))],
+        [application.StudyFlags("n", "sqlite:///s.db", "http://h", "s3://b", "c")],
     ),
 }
 _STUDY = GIVEN["report"][1]
@@ -84,7 +84,7 @@ GIVEN["delete"] = (f"n {STORES} --runs --models --yes --json", [*_STUDY, True, T
 GIVEN["show"] = (f"n {STORES} --settings --json", [*_STUDY, True, True])
 GIVEN["clean"] = (
     "n --orphans --cache-data 3 --dry-run --yes --json --storage sqlite:///s.db --storage-path s3://b --cache c",
-    ["n", True, 3.0, True, True, True, "sqlite:///s.db", "s3://b", Path("c")],
+    ["n", True, 3.0, True, True, True, "sqlite:///s.db", "s3://b", "c"],
 )
 
 

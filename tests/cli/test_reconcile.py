@@ -25,7 +25,7 @@ def test_stores_are_those_that_were_given(run, study, called):
     study("sqlite:///there.db")
     stores = ["--storage", "sqlite:///there.db", "--storage-path", "results", "--cache", "cache"]
     run("reconcile", "small", *stores, "--tracking-uri", "sqlite:////tmp/other.db")
-    assert called == [("small", "sqlite:///there.db", "sqlite:////tmp/other.db", "results", Path("cache"))]
+    assert called == [("small", "sqlite:///there.db", "sqlite:////tmp/other.db", "results", "cache")]
 
 
 def test_defaults_are_the_files_of_the_current_folder(run, study, called, tmp_path):

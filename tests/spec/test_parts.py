@@ -117,10 +117,10 @@ def test_changes_go_to_the_parts_that_own_them():
         (lambda: Search(sampler=3), "sampler must be a text (str), not 3"),
         (lambda: Search(only_arms="CASS"), "only_arms must be a tuple of texts (str), not 'CASS'"),
         (lambda: Resources(address=6379), "address must be a text (str) or None, not 6379"),
-        (lambda: Stores(cache="data"), "cache must be a path (pathlib.Path), not 'data'"),
+        (lambda: Stores(cache=3), "cache must be a path (pathlib.Path) or a text (str), not 3"),
         (
             lambda: Stores(cache=Path("s3://bucket/cache")),
-            "--cache must be a folder, which may be on a file system that machines share, not s3:/bucket/cache",
+            "--cache is a URI: give it as a text, because a path has one slash of two: s3:/bucket/cache",
         ),
     ],
 )
@@ -128,6 +128,11 @@ def test_values_of_a_wrong_type_are_refused_in_one_line(make, line):
     with pytest.raises(UsageError) as refusal:
         make()
     assert str(refusal.value) == line
+
+
+def test_cache_is_a_folder_or_a_uri():
+    assert Stores(cache="data").cache == Stores(cache=Path("data")).cache == Path("data")
+    assert Stores(cache="s3://bucket/cache").cache == "s3://bucket/cache"
 
 
 def test_numbers_of_numpy_are_numbers():

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import pytest
 from pyarrow import fs
 
+from sepray.disk import file_systems
+from sepray.disk.file_systems import StoredFile, files, folders, reachable, remove
 from sepray.errors import UnreachableError, UsageError
-from sepray.execution import file_systems
-from sepray.execution.file_systems import StoredFile, files, folders, reachable, remove
 
 
 @pytest.fixture(params=["path", "uri"])

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pyarrow import fs
 
-from ..disk import links
 from ..errors import SeprayError, UnreachableError, UsageError, mask
+from . import links
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,19 @@ class StoredFile:
 
 
 def open_place(place: str) -> tuple[fs.FileSystem, str]:
-    """Return the file system of a path or URI, and the path in it."""
+    """Return the file system of a path or URI, and the path in it.
+
+    Raises:
+        UsageError: pyarrow was built without this kind of store, as some distributions build it.
+    """
     if "://" in place:
-        filesystem, path = fs.FileSystem.from_uri(place)
+        try:
+            filesystem, path = fs.FileSystem.from_uri(place)
+        except NotImplementedError as error:
+            raise UsageError(
+                f"{mask(place)}: the pyarrow that is installed was built without such stores; pip install "
+                "'sepray[cluster]' in an environment of pip's brings one that has them"
+            ) from error
         return filesystem, path.rstrip("/")
     return fs.LocalFileSystem(), os.path.abspath(place)
 
@@ -82,6 +92,8 @@ def require_place(place: str, flag: str) -> None:
         with filesystem.open_output_stream(probe) as stream:
             stream.write(b"sepray")
         filesystem.delete_file(probe)
+    except SeprayError:
+        raise
     except (OSError, ValueError) as error:
         told, shown = str(error), mask(place)
         bucket = place.partition("://")[2].partition("/")[0]

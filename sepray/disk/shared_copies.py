@@ -1,0 +1,196 @@
+"""A cache at a URI: copies of its files that machines share, and the folder in which each machine has its own.
+
+A file is fetched into, or made in, a folder that belongs to one user of one machine (``local_folder``), and everything
+reads it there. An object store publishes a whole object or none; elsewhere a copy is written under another name and
+renamed. Whether a copy is sound and may be trusted is for the reader to see. Imports no torch, and pyarrow only where a
+cache is at a URI.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import secrets
+import stat
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from ..errors import UsageError, mask
+
+if TYPE_CHECKING:
+    from pyarrow import fs
+
+_PIECE_BYTES = 1 << 23
+"""Bytes that are read or written at once, by each thread."""
+_THREADS = 4  # of one download: a single connection to an object store is slower than most networks
+_UNSENT_BYTES = 1 << 26
+"""Bytes of an upload that wait in memory at most: Arrow would take a whole file that is read faster than sent."""
+_PUBLISHED_WHOLE = ("s3", "gcs", "abfs")  # file systems on which no half-written file has a name
+
+
+@dataclass(frozen=True)
+class _Remote:
+    scheme: str
+    filesystem: fs.FileSystem
+    path: str
+
+
+_remotes: dict[Path, _Remote] = {}  # of local folders
+
+
+@dataclass(frozen=True)
+class SharedCopy:
+    """The shared copy of one file, which need not exist.
+
+    Attributes:
+        filesystem: where it is.
+        path: its path there.
+        shown: where it is, for messages, without secrets.
+    """
+
+    filesystem: fs.FileSystem
+    path: str
+    shown: str
+
+    def size(self) -> int | None:
+        """Return its number of bytes; None if there is none.
+
+        Raises:
+            OSError: the store does not answer, or refuses.
+        """
+        info = self.filesystem.get_file_info(self.path)
+        return None if info.size is None else int(info.size)
+
+    def read(self, start: int, count: int) -> bytes:
+        """Return some of its bytes; fewer where it ends before.
+
+        Raises:
+            OSError: there is none, or the store does not answer, or refuses.
+        """
+        with self.filesystem.open_input_file(self.path) as stream:
+            return bytes(stream.read_at(count, start))
+
+    def fetch(self, file: IO[bytes], start: int = 0, count: int | None = None) -> None:
+        """Write its bytes, or ``count`` of them from ``start`` on, into a file, some at a time.
+
+        Raises:
+            OSError: there is none, it is shorter, the store does not answer, or the disk has no room.
+        """
+        with self.filesystem.open_input_file(self.path) as stream:
+            size = stream.size() - start if count is None else count
+            if size > 0 and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+
+            def copy(offset: int) -> None:
+                wanted = min(_PIECE_BYTES, size - offset)
+                piece = stream.read_at(wanted, start + offset)
+                if len(piece) < wanted:
+                    raise OSError(f"{self.shown} ends too early")
+                left = memoryview(piece)
+                while left:
+                    done = os.pwrite(file.fileno(), left, offset)
+                    left, offset = left[done:], offset + done
+
+            pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="fetch")
+            try:
+                for _ in pool.map(copy, range(0, size, _PIECE_BYTES)):
+                    pass
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def keep(self, path: Path) -> None:
+        """Make it, or replace it, by a copy of a file; of one that cannot be sent whole nothing stays.
+
+        Raises:
+            OSError: the store does not answer, or refuses.
+        """
+        target = self.path
+        if self.filesystem.type_name not in _PUBLISHED_WHOLE:
+            folder, _, name = self.path.rpartition("/")
+            self.filesystem.create_dir(folder, recursive=True)
+            target = f"{folder}/.{name}.{secrets.token_hex(4)}.partial"
+        try:
+            with open(path, "rb") as file, self.filesystem.open_output_stream(target) as stream:
+                unsent = 0
+                while piece := file.read(_PIECE_BYTES):
+                    stream.write(piece)
+                    unsent += len(piece)
+                    if unsent >= _UNSENT_BYTES:
+                        stream.flush()
+                        unsent = 0
+            if target != self.path:
+                self.filesystem.move(target, self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):  # Arrow publishes what was sent until an error
+                self.filesystem.delete_file(target)
+            raise
+
+
+def is_uri(cache: str | os.PathLike[str]) -> bool:
+    """Say whether a cache is at the URI of an object store, and no folder."""
+    return isinstance(cache, str) and re.match(r"[A-Za-z][\w+.-]*://", cache) is not None
+
+
+def local_folder(cache: str | os.PathLike[str]) -> Path:
+    """Return the folder of a cache on this machine, which need not exist.
+
+    Args:
+        cache: a folder, of which ``~`` is expanded, or a URI: of one the folder is ``sepray/SCHEME-DIGEST`` in
+            ``$XDG_CACHE_HOME``, else ``~/.cache``.
+    """
+    if not is_uri(cache):
+        return Path(cache).expanduser()
+    uri = re.sub("//[^/@]*@", "//", str(cache).rstrip("/"))  # without a key, which may be given anew
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sepray"
+    return base / f"{uri.partition(':')[0].lower()}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
+
+
+def opened(cache: str | os.PathLike[str]) -> Path:
+    """Return the folder of a cache on this machine; files in that of a URI have shared copies from now on.
+
+    Args:
+        cache: a folder or a URI. Of a URI the bucket is asked whether it takes a file, once a process.
+
+    Raises:
+        UsageError: there is no such bucket or kind of store, or the folder on this machine is another user's.
+        UnreachableError: the store does not answer, or refuses this user.
+        OSError: the folder of a URI cannot be made.
+    """
+    folder = local_folder(cache)
+    if is_uri(cache) and folder not in _remotes:
+        from .file_systems import open_place, reachable, require_place
+
+        uri = str(cache)
+        require_place(uri, "--cache")
+        with reachable(uri):
+            filesystem, path = open_place(uri)
+        make_private(folder)
+        _remotes[folder] = _Remote(uri.partition(":")[0], filesystem, path)
+    return folder
+
+
+def of(path: Path) -> SharedCopy | None:
+    """Return the shared copy that a file of a cache has, or would have; None if its cache is no opened one of a URI."""
+    for folder in path.parents if _remotes else ():
+        if (remote := _remotes.get(folder)) is not None:
+            name = path.relative_to(folder).as_posix()
+            place = f"{remote.path}/{name}"
+            return SharedCopy(remote.filesystem, place, f"{remote.scheme}://{mask(place)}")
+    return None
+
+
+def make_private(folder: Path) -> None:
+    """Make a folder that nobody else can write to or look into, unless it is there.
+
+    Raises:
+        UsageError: what is there is not this user's own, or open to others.
+        OSError: it cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise UsageError(f"{folder} is not this user's own: remove it")
