@@ -183,6 +183,22 @@ def of(path: Path) -> SharedCopy | None:
     return None
 
 
+def at(cache: str, path: str) -> SharedCopy:
+    """Return a shared copy on another machine than the one that has opened its cache.
+
+    Args:
+        cache: the URI of the cache.
+        path: the copy's path at the store (``SharedCopy.path``).
+
+    Raises:
+        OSError: the store does not answer, or refuses.
+        UsageError: pyarrow was built without this kind of store.
+    """
+    from .file_systems import open_place
+
+    return SharedCopy(open_place(cache)[0], path, f"{cache.partition(':')[0]}://{mask(path)}")
+
+
 def make_private(folder: Path) -> None:
     """Make a folder that nobody else can write to or look into, unless it is there.
 

@@ -1,8 +1,10 @@
 """The items that trials are trained and validated on, as the driver hands them over and as a worker has them.
 
 Small ones lie in Ray's object store. Of large ones (``mapping.LARGE_BYTES``) workers are told the place in a file of
-the driver's cache, and map it. A node that does not see that file fetches it once, from a process of the driver's node
-and in pieces, into a folder beside its own cache; the file stays until another study's items take its place.
+the driver's cache, and map it. A node that does not see that file fetches it once and in pieces, into a folder beside
+its own cache; the file stays until another study's items take its place. It comes from the copy at an object store,
+where the cache is at one (``shared_copies``) and the bytes have the digest that the driver's have, and else from a
+process of the driver's node.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +29,7 @@ from torch import Tensor
 
 from ..disk import files, mapping, shared_copies
 from ..disk.mapping import Place
+from ..errors import UsageError
 
 PIECE_BYTES = 1 << 26
 """Bytes that a node asks for at once."""
@@ -41,11 +45,13 @@ class Served:
         place: where the values are on the driver's node.
         source: actor that reads them there (``_Source``).
         cache: folder of the cache on any node, of which ``~`` is its own, or its URI.
+        copy: path of the shared copy of its file at the store of ``cache``; empty where there is none.
     """
 
     place: Place
     source: Any
     cache: str
+    copy: str = ""
 
 
 HandedTensor = NDArray[Any] | Place | Served
@@ -83,12 +89,23 @@ def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Itera
         yield {
             **parameters,
             **{
-                name: {key: Served(g, source, cache) if isinstance(g, Place) else g for key, g in view.items()}
+                name: {
+                    key: Served(g, source, cache, _copy_of(g)) if isinstance(g, Place) else g for key, g in view.items()
+                }
                 for name, view in views.items()
             },
         }
     finally:
         ray.kill(source)
+
+
+def _copy_of(place: Place) -> str:
+    """Return the path of the shared copy of a place's file; empty where there is none, or the store fails."""
+    copy = shared_copies.of(Path(place.path))
+    with contextlib.suppress(OSError):
+        if copy is not None and copy.size() == os.stat(place.path).st_size:
+            return copy.path
+    return ""
 
 
 def tensors(view: Mapping[str, HandedTensor], device: str, copied: bool = False) -> dict[str, Tensor]:
@@ -130,6 +147,8 @@ class _Source:
 
     def __init__(self, places: list[Place]) -> None:
         self._places = set(places)
+        self._digests: dict[Place, str] = {}
+        self._digesting = threading.Lock()
 
     def read(self, place: Place, start: int, count: int) -> NDArray[np.uint8]:
         """Return bytes of a place of this study's.
@@ -137,10 +156,24 @@ class _Source:
         Raises:
             ValueError: the place is none of this study's, or its file has changed.
         """
+        return np.array(self._bytes(place)[start : start + count])
+
+    def digest(self, place: Place) -> str:
+        """Return the SHA-256 of all bytes of a place, which are read once for all nodes.
+
+        Raises:
+            ValueError: as for ``read``.
+        """
+        with self._digesting:
+            if place not in self._digests:
+                self._digests[place] = hashlib.sha256(self._bytes(place).data).hexdigest()
+            return self._digests[place]
+
+    def _bytes(self, place: Place) -> NDArray[np.uint8]:
         array = mapping.opened(place) if place in self._places else None
         if array is None:
             raise ValueError(f"the items in {place.path} have been changed or removed")
-        return np.array(array.reshape(-1).view(np.uint8)[start : start + count])
+        return array.reshape(-1).view(np.uint8)
 
 
 def _mapped(given: Place | Served) -> NDArray[Any]:
@@ -167,7 +200,8 @@ def _fetched(given: Served) -> Place:
         if not path.exists():
             _remove_unused(folder)
             with files.file_beside(path, 0o600) as (partial, file):
-                _fetch(given, file)
+                if not _fetch_copy(given, file):
+                    _fetch(given, file)
                 partial.replace(path)
         if name not in _held:
             _held[name] = open(path, "rb")  # noqa: SIM115 # for as long as this process lives
@@ -183,6 +217,21 @@ def _folder(cache: str) -> Path:
         shared_copies.make_private(folder.parent)
     shared_copies.make_private(folder)
     return folder
+
+
+def _fetch_copy(given: Served, file: IO[bytes]) -> bool:
+    """Fetch items from the store of the cache; say whether what came is what the driver has."""
+    if not given.copy:
+        return False
+    expected = given.source.digest.remote(given.place)
+    try:
+        shared_copies.at(given.cache, given.copy).fetch(file, given.place.offset, given.place.nbytes)
+        os.fsync(file.fileno())
+        with open(file.fileno(), "rb", closefd=False) as whole:
+            found = hashlib.file_digest(whole, "sha256").hexdigest()
+        return bool(found == ray.get(expected))
+    except (OSError, UsageError, ray.exceptions.ObjectLostError):
+        return False
 
 
 def _fetch(given: Served, file: IO[bytes]) -> None:

@@ -1,18 +1,22 @@
 """Large items are mapped by workers: the same training, no memory of their own, fetched once by a node without them."""
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import ray
 import torch
+from pyarrow import fs
 
 from sepray import fault
-from sepray.disk import mapping
+from sepray.disk import file_systems, mapping, shared_copies
 from sepray.disk.mapping import Place, Scratch, place_of
 from sepray.execution import items
 from sepray.execution.items import Served, handed, served, tensors
@@ -112,6 +116,7 @@ class Elsewhere:
             return reference()
 
         self.read = SimpleNamespace(remote=read)
+        self.digest = SimpleNamespace(remote=lambda place: lambda: source.digest(place))
         monkeypatch.setattr(items.ray, "get", get)
 
 
@@ -135,8 +140,8 @@ def node(files, tmp_path, monkeypatch):
         finally:
             source.asked_here = False
 
-    original = items._Source.read
-    monkeypatch.setattr(items._Source, "read", lambda self, *arguments: read(self, *arguments))
+    original = items._Source._bytes
+    monkeypatch.setattr(items._Source, "_bytes", lambda self, *arguments: read(self, *arguments))
     monkeypatch.setattr(items.mapping, "opened", opened)
     monkeypatch.setattr(items, "PIECE_BYTES", 2000)
     monkeypatch.setattr(items, "_held", {})
@@ -154,6 +159,61 @@ def test_node_without_the_file_fetches_it_once_and_in_pieces(node):
     assert node.source.asked == [(0, 2000), (2000, 2000), (4000, 2000)]
     assert len(fetched(node)) == 1
     assert oct((node.folder / f"fetched-{os.geteuid()}").stat().st_mode & 0o777) == "0o700"
+
+
+@pytest.fixture
+def bucket(node, tmp_path, monkeypatch):
+    """What is served, with a shared copy of the driver's file at a store: its path there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "node"))
+    system = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
+    monkeypatch.setattr(file_systems, "open_place", lambda place: (system, "bucket"))
+    copy = tmp_path / "bucket" / "x"
+    copy.parent.mkdir()
+    copy.write_bytes(Path(node.given.place.path).read_bytes())
+    node.given = replace(node.given, cache="s3://bucket", copy="bucket/x")
+    return copy
+
+
+def test_node_fetches_from_the_store_of_the_cache(node, bucket):
+    found = tensors({"mixture": node.given}, "cpu")["mixture"]
+    assert torch.equal(found, torch.arange(1250, dtype=torch.float32).reshape(50, 25))
+    assert node.source.asked == []
+    cache = shared_copies.local_folder("s3://bucket")
+    assert [oct(folder.stat().st_mode & 0o777) for folder in (cache, *cache.iterdir())] == ["0o700", "0o700"]
+    part = replace(node.given.place, offset=4 * 25, shape=(3, 25))
+    node.source.digest.remote = lambda place: lambda: hashlib.sha256(bucket.read_bytes()[100:400]).hexdigest()
+    found = tensors({"mixture": replace(node.given, place=part)}, "cpu")["mixture"]
+    assert torch.equal(found, torch.arange(25, 100, dtype=torch.float32).reshape(3, 25))
+    assert node.source.asked == []
+
+
+@pytest.mark.parametrize("damage", ["other", "short", "gone", "refused"])
+def test_what_does_not_come_from_the_store_as_the_driver_has_it_comes_from_the_driver(
+    node, bucket, damage, monkeypatch
+):
+    content = bucket.read_bytes()
+    bucket.write_bytes(content[:-1] + bytes([content[-1] ^ 1]) if damage == "other" else content[:-1])
+    if damage == "gone":
+        bucket.unlink()
+    if damage == "refused":
+        monkeypatch.setattr(file_systems, "open_place", lambda place: (_ for _ in ()).throw(OSError("AWS Error 403")))
+    found = tensors({"mixture": node.given}, "cpu")["mixture"]
+    assert torch.equal(found, torch.arange(1250, dtype=torch.float32).reshape(50, 25))
+    assert node.source.asked == [(0, 2000), (2000, 2000), (4000, 2000)]
+
+
+def test_copy_at_the_store_is_told_where_it_is_whole(files, tmp_path, monkeypatch):
+    place = handed(files.kept(torch.arange(6.0)), large=True)
+    assert items._copy_of(place) == ""
+    remote = shared_copies._Remote("s3", fs.LocalFileSystem(), str(tmp_path / "bucket"))
+    monkeypatch.setattr(shared_copies, "_remotes", {tmp_path / "cache": remote})
+    assert items._copy_of(place) == ""
+    copy = tmp_path / "bucket" / Path(place.path).relative_to(tmp_path / "cache")
+    copy.parent.mkdir(parents=True)
+    copy.write_bytes(bytes(23))
+    assert items._copy_of(place) == ""
+    copy.write_bytes(bytes(24))
+    assert items._copy_of(place) == str(copy)
 
 
 def test_piece_that_was_lost_is_asked_for_again(node):
@@ -192,6 +252,8 @@ def test_source_reads_nothing_but_its_study(node):
     other = Place("/etc/passwd", 0, (4,), "|u1", mapping._identity(os.stat("/etc/passwd")))
     with pytest.raises(ValueError, match="changed or removed"):
         items._Source([node.given.place]).read(other, 0, 4)
+    with pytest.raises(ValueError, match="changed or removed"):
+        items._Source([node.given.place]).digest(other)
 
 
 def test_items_that_are_gone_end_the_study_and_not_the_trial(bench, files, monkeypatch):
