@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 # Okabe and Ito, "Color universal design" (2008): distinguishable with every kind of colour vision.
@@ -91,9 +92,21 @@ class Section:
     note: str = ""
 
 
+class _LaidOutFigure(Figure):
+    """A figure that is drawn once to be saved: matplotlib draws it before as well, without a result, for its layout."""
+
+    def draw(self, renderer: Any) -> None:
+        """Draw the figure; before it is saved, find its layout alone."""
+        layout = self.get_layout_engine()  # one that does nothing, when the figure is drawn to be saved
+        if self.canvas.is_saving() and isinstance(layout, ConstrainedLayoutEngine):
+            layout.execute(self)
+        else:
+            super().draw(renderer)
+
+
 def new_figure(height: float = 3.4, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     """Return a figure of the report's width and its axes, without pyplot, which keeps figures and may open windows."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure = _LaidOutFigure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
 
 

@@ -45,7 +45,10 @@ def test_large_drawing_becomes_pixels(monkeypatch):
     monkeypatch.setattr(figures, "LARGEST_SVG", len(kept.content) - 1)
     large = render(drawn()[0], "a.svg", "what", "caption")
     assert (large.name, large.description, large.caption) == ("a.png", "what", "caption")
-    assert imread(io.BytesIO(large.content)).shape[:2] == (544, 1024)  # 3.4 by 6.4 inches of 160 pixels
+    pixels = imread(io.BytesIO(large.content))
+    assert pixels.shape[:2] == (544, 1024)  # 3.4 by 6.4 inches of 160 pixels
+    columns = (pixels[..., :3].min(2) < 0.5).nonzero()[1]  # laid out: the labels are inside, and nothing is wasted
+    assert (columns.min(), columns.max()) == pytest.approx((8, 1017), abs=6)
 
 
 @pytest.mark.parametrize(
