@@ -7,10 +7,12 @@ import gc
 import importlib
 import logging
 import os
+import sqlite3
 import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 
 from sepray import secrecy
 
@@ -64,6 +66,62 @@ def _migrations_read_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_VersionManager, "_create_alembic_script", read_once)
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _databases_made_fast():
+    """SQLite databases of this process wait for no disk, Optuna's tables are worked out once, and so is each statement.
+
+    Thousands of databases are made here and opened, and each would compile the same SQL anew. What sepray itself sets
+    (write-ahead logging) stays as it sets it.
+    """
+    from optuna.storages._rdb.models import BaseModel
+    from sqlalchemy.engine import Engine
+
+    begin, create = Engine.__init__, BaseModel.metadata.create_all
+    compiled, tables = _SharedStatements(2000), []
+    everything = "select sql from sqlite_master"
+
+    def begin_sharing(engine, *arguments, **options):
+        begin(engine, *arguments, **options)
+        if engine.dialect.name == "sqlite":
+            engine._compiled_cache = compiled
+
+    def create_all(engine, **options):
+        with engine.begin() as connection:
+            fresh = engine.dialect.name == "sqlite" and not connection.exec_driver_sql(everything).first()
+            for statement in tables if fresh else ():
+                connection.exec_driver_sql(statement)
+        if not (fresh and tables):
+            create(engine, **options)
+        if fresh and not tables:
+            with engine.begin() as connection:
+                tables.extend(statement for (statement,) in connection.exec_driver_sql(everything) if statement)
+
+    sqlalchemy.event.listen(Engine, "connect", _wait_for_no_disk)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Engine, "__init__", begin_sharing)
+        patch.setattr(BaseModel.metadata, "create_all", create_all)
+        yield
+    sqlalchemy.event.remove(Engine, "connect", _wait_for_no_disk)
+
+
+class _SharedStatements(sqlalchemy.util.LRUCache):
+    """Compiled SQL of all engines of one kind, whose dialects (the first part of a key) are alike but not equal."""
+
+    def get(self, key, default=None):
+        return super().get((type(key[0]), *key[1:]), default)
+
+    def __getitem__(self, key):
+        return super().__getitem__((type(key[0]), *key[1:]))
+
+    def __setitem__(self, key, value):
+        super().__setitem__((type(key[0]), *key[1:]), value)
+
+
+def _wait_for_no_disk(connection, _record):
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous=OFF")
 
 
 @pytest.fixture(autouse=True, scope="session")
