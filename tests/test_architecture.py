@@ -190,7 +190,8 @@ def violations(package_files: list[File]) -> list[str]:
     ]
 
 
-PACKAGES = sorted({f.package for f in files() if f.path.startswith("sepray/")})
+# Of names alone: whoever collects this test needs no file parsed.
+PACKAGES = sorted({path.relative_to(ROOT).with_suffix("").parts[1] for path in (ROOT / "sepray").rglob("*.py")})
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -106,7 +106,8 @@ def _tiff(path: Path, side: int) -> None:
 
 
 def _wav(path: Path, rate: int, samples: int = 1000) -> None:
-    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, samples), rate, subtype="PCM_16", format="WAV")
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, min(samples, 10**6))
+    soundfile.write(path, np.resize(noise, samples).astype(np.float32), rate, subtype="PCM_16", format="WAV")
 
 
 def _lying_flac(path: Path) -> None:
