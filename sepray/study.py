@@ -214,9 +214,9 @@ def refuse_bad_input(spec: StudySpec) -> None:
 
 def _refuse_local_files(stores: Stores, address: str) -> None:
     """Refuse databases with a relative path, which a driver on another machine does not see."""
-    for flag, place in (("storage", stores.storage), ("tracking-uri", stores.tracking_uri)):
-        if place.startswith(("sqlite:///", "journal://")) and not place.startswith(("sqlite:////", "journal:///")):
+    for flag, store in (("storage", stores.storage), ("tracking-uri", stores.tracking_uri)):
+        if store.startswith(("sqlite:///", "journal://")) and not store.startswith(("sqlite:////", "journal:///")):
             raise UsageError(
-                f"--{flag} {place} is a file of this folder, which a driver on {address} does not see; "
+                f"--{flag} {store} is a file of this folder, which a driver on {address} does not see; "
                 f"give a server, or an absolute path that all machines share"
             )

@@ -88,9 +88,10 @@ def clean(
         else:
             console.print("nothing is deleted")
     if json:
-        items = [{**asdict(item), "place": mask(item.place)} for item in deletable]
+        items = [asdict(item) for item in deletable]
         for described in items:
             del described["top"]  # only says how it is deleted
+            described["place"] = mask(described.pop("location"))  # as older versions call it
         application.print_json({"deleted": confirmed, "bytes": sum(item.size for item in deletable), "items": items})
 
 

@@ -27,8 +27,8 @@ def _measure(table: ComparisonTable, measure: str) -> Sequence[MediaFile]:
         return []
     rows, separators = list(reversed(shown)), [row for row in shown if row.entry]
     figure, axes = new_figure(1.2 + 0.46 * len(rows))
-    for place, row in enumerate(rows):
-        _row(row, measure, place, BLUE if row.entry else GREY, axes)
+    for height, row in enumerate(rows):
+        _row(row, measure, height, BLUE if row.entry else GREY, axes)
     at = reference.cells[measure, MEAN].mean
     axes.axvline(at, color=VERMILLION, linewidth=1.0, linestyle=":", zorder=1)
     axes.annotate(
@@ -52,19 +52,19 @@ def _measure(table: ComparisonTable, measure: str) -> Sequence[MediaFile]:
     return [render(figure, f"{measure}.{kind}", words, caption) for kind in ("svg", "png")]
 
 
-def _row(row: SystemRow, measure: str, place: int, colour: str, axes: Axes) -> None:
+def _row(row: SystemRow, measure: str, height: int, colour: str, axes: Axes) -> None:
     each = np.stack([over_sources(measure, one) for one in row.scores[measure]])
     each = each[:, np.isfinite(each).all(0)]  # of BSS Eval some items may have no score
     drawn = axes.boxplot(
-        [each.mean(0)], positions=[place], orientation="horizontal", widths=0.56, showfliers=False, patch_artist=True,
+        [each.mean(0)], positions=[height], orientation="horizontal", widths=0.56, showfliers=False, patch_artist=True,
         whiskerprops={"color": "#AAAAAA"}, capprops={"visible": False}, medianprops={"color": "#888888"},
         manage_ticks=False,
     )  # fmt: skip
     drawn["boxes"][0].set(facecolor="#E4EEF6" if row.entry else "#EEEEEE", edgecolor="#BBBBBB")
     cell = row.cells[measure, MEAN]
     if np.isfinite([cell.low, cell.high]).all():
-        axes.hlines(place, cell.low, cell.high, color=BLACK, linewidth=2.2, zorder=4)
-    axes.vlines(cell.mean, place - 0.16, place + 0.16, color=BLACK, linewidth=2.2, zorder=4)
+        axes.hlines(height, cell.low, cell.high, color=BLACK, linewidth=2.2, zorder=4)
+    axes.vlines(cell.mean, height - 0.16, height + 0.16, color=BLACK, linewidth=2.2, zorder=4)
     if row.entry:
-        beside = place + np.linspace(-0.2, 0.2, len(each)) * (len(each) > 1)  # so that equal ones can be told apart
+        beside = height + np.linspace(-0.2, 0.2, len(each)) * (len(each) > 1)  # so that equal ones can be told apart
         axes.scatter(each.mean(1), beside, color=colour, s=24, alpha=0.85, zorder=5)

@@ -223,9 +223,9 @@ class _Limited(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place, which has to be unpacked as far as that."""
-        place = offset + (self.tell() if whence == io.SEEK_CUR else 0)
-        self._check(place)
-        return self.content.seek(place)
+        position = offset + (self.tell() if whence == io.SEEK_CUR else 0)
+        self._check(position)
+        return self.content.seek(position)
 
     def read(self, size: int = -1) -> bytes:
         """Return the next bytes."""
@@ -234,6 +234,6 @@ class _Limited(io.RawIOBase):
         self._check(self.tell())
         return self.content.read(min(size, self.most + 1) if size >= 0 else self.most + 1)
 
-    def _check(self, place: int) -> None:
-        if place > self.most:
+    def _check(self, position: int) -> None:
+        if position > self.most:
             raise UsageError(f"it unpacks to more than {self.most >> 20} MB, and that is no archive of pictures")

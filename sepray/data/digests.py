@@ -39,15 +39,15 @@ def file_digest(folder: Path, file: Path) -> str:
     known = f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
     note = folder / "digests" / hashlib.sha256(known.encode(errors="surrogateescape")).hexdigest()[:32]
     own = note.with_name(f"{note.name}-{os.geteuid()}")
-    for place in (note, own):
-        if len(digest := _noted(place)) == 64:
+    for note_file in (note, own):
+        if len(digest := _noted(note_file)) == 64:
             return digest
     with open_regular(file, follow=True) as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if time.time_ns() - stat.st_mtime_ns > SETTLED:
-        place = own if os.path.lexists(note) and not is_own(os.lstat(note)) else note
+        note_file = own if os.path.lexists(note) and not is_own(os.lstat(note)) else note
         # Not synced to the disk: a note that is lost costs one more reading, and thousands are written at once.
-        replace_file(place, digest, durable=False, mode=0o644)
+        replace_file(note_file, digest, durable=False, mode=0o644)
     return digest
 
 

@@ -155,8 +155,8 @@ def pulses(samples: Samples, rate: float, period: float) -> NDArray[np.float64]:
     cut = []
     for start, end in pairwise(onsets):
         if abs(end - start - usual) <= usual / 3:
-            place = start + (end - start) * np.arange(PHASES) / PHASES
-            pulse = np.interp(place, np.arange(len(samples)), samples)
+            positions = start + (end - start) * np.arange(PHASES) / PHASES
+            pulse = np.interp(positions, np.arange(len(samples)), samples)
             pulse = pulse - np.linspace(samples[start], samples[end], PHASES, endpoint=False)
             if pulse.max() > 0:
                 cut.append(pulse / pulse.max())

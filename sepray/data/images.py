@@ -39,8 +39,8 @@ _MOST_SCANS = 200  # of a JPEG: each goes over all pixels, and a progressive one
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")  # the only ones: others run programs (EPS) or are rarely tried
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _TIFF = (b"II", b"MM")  # first bytes
-_PLACES_OF_TIFF = (273, 324)  # tags with the places of strips and of tiles
-_MOST_PLACES = 50_000  # strips of a row each, or tiles of 32 x 32: Pillow takes microseconds for each
+_OFFSETS_OF_TIFF = (273, 324)  # tags with the places of strips and of tiles
+_MOST_PARTS_OF_TIFF = 50_000  # strips of a row each, or tiles of 32 x 32: Pillow takes microseconds for each
 _FEW_PARTS = 4_000  # in which a picture is read: a file of millions of empty parts takes minutes
 _PART_BYTES = {b"\x89PNG": 20}  # of a file, for each further part: rows of a PNG may be chunks of their own
 _MOST_PART_BYTES = 1000  # for each of other formats
@@ -167,7 +167,7 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
             if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MOST_SCANS:
                 raise UsageError(f"{scans} scans are too many")
             if content[:2] in _TIFF:
-                _refuse_places(content)
+                _refuse_many_parts(content)
             opened = Image.open(_Content(content), formats=_FORMATS)
             if math.prod(opened.size) > _MOST_PIXELS:
                 raise UsageError(f"{opened.size[0]} x {opened.size[1]} pixels are too many")
@@ -189,7 +189,7 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
     return array.transpose(2, 0, 1) if colour else array[None]
 
 
-def _refuse_places(content: bytes) -> None:
+def _refuse_many_parts(content: bytes) -> None:
     """Refuse a TIFF of more strips or tiles than a picture has: they may all lie at one place of a small file."""
     from PIL import TiffImagePlugin
 
@@ -198,10 +198,10 @@ def _refuse_places(content: bytes) -> None:
     found = TiffImagePlugin.ImageFileDirectory_v2(head + file.read(8) if head[2:3] == b"+" else head)
     file.seek(found.next)
     found.load(file)
-    for tag in _PLACES_OF_TIFF:
-        places = found.get(tag, ())
-        if isinstance(places, tuple) and len(places) > _MOST_PLACES:
-            raise UsageError(f"{len(places)} strips or tiles are too many")
+    for tag in _OFFSETS_OF_TIFF:
+        offsets = found.get(tag, ())
+        if isinstance(offsets, tuple) and len(offsets) > _MOST_PARTS_OF_TIFF:
+            raise UsageError(f"{len(offsets)} strips or tiles are too many")
 
 
 class _Content(io.BytesIO):

@@ -64,11 +64,11 @@ def tops(pulse: NDArray[np.float64], beats: NDArray[np.float64], rate: float) ->
         beats: phase of its heart, ``[item, time]``, rising.
         rate: samples a second.
     """
-    place = pulse.argmax(axis=1) / PHASES
+    position = pulse.argmax(axis=1) / PHASES
     seconds = np.arange(beats.shape[1]) / rate
     times = np.full((len(beats), int(np.ceil((beats[:, -1] - beats[:, 0]).max())) + 1), np.nan)
     for item, phase in enumerate(beats):
-        own = np.arange(np.floor(phase[0]), np.ceil(phase[-1]) + 1) + place[item]
+        own = np.arange(np.floor(phase[0]), np.ceil(phase[-1]) + 1) + position[item]
         own = own[(own >= phase[0]) & (own <= phase[-1])]
         times[item, : len(own)] = np.interp(own, phase, seconds)
     return times
@@ -76,9 +76,9 @@ def tops(pulse: NDArray[np.float64], beats: NDArray[np.float64], rate: float) ->
 
 def at_phase(pulse: NDArray[np.float64], beats: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``[item, time]``: each item's pulse ``[item, phase]`` at its heart's phase, linearly between phases."""
-    place = beats % 1 * PHASES
-    before = np.floor(place).astype(np.int64)
-    weight = place - before
+    position = beats % 1 * PHASES
+    before = np.floor(position).astype(np.int64)
+    weight = position - before
     rows = np.arange(len(pulse))[:, None]
     signal: NDArray[np.float64] = (1 - weight) * pulse[rows, before % PHASES]
     signal += weight * pulse[rows, (before + 1) % PHASES]

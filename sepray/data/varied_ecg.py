@@ -71,12 +71,12 @@ class Shapes:
     """Shapes of the beats of some items: P, Q, R, S, T.
 
     Attributes:
-        places: from the R peak, ``[item, wave]``.
+        centres: from the R peak, ``[item, wave]``.
         widths: standard deviations, ``[item, wave]``.
         amplitudes: with the item's sign, ``[item, wave]``; in several leads (``seen_by_leads``) ``[item, lead, wave]``.
     """
 
-    places: Array
+    centres: Array
     widths: Array
     amplitudes: Array
 
@@ -174,7 +174,7 @@ def complexes(of: Rhythm, shape: Shapes, widening: Array, seconds: float) -> Arr
     """
     amplitudes = shape.amplitudes.reshape(len(of.times), -1, len(_OF_ECTOPIC))[:, :, 1:4]
     energies = np.square(amplitudes).sum(axis=1) * shape.widths[:, 1:4]
-    offset = (energies * shape.places[:, 1:4]).sum(axis=1) / energies.sum(axis=1)
+    offset = (energies * shape.centres[:, 1:4]).sum(axis=1) / energies.sum(axis=1)
     times: Array = of.times + offset[:, None] * widening
     times[(times < 0) | (times >= seconds) | (of.amplitudes <= 0)] = np.nan
     return times
@@ -205,7 +205,7 @@ def drawn(of: Rhythm, shape: Shapes, widening: Array, rate: float, samples: int)
         odd, wide = of.ectopic[:, beat], widening[:, beat]
         for wave, of_ectopic in enumerate(_OF_ECTOPIC):
             stretch = wide if wave in (1, 2, 3) else np.ones_like(wide)
-            deviation = since - (shape.places[:, wave] * stretch)[:, None]
+            deviation = since - (shape.centres[:, wave] * stretch)[:, None]
             deviation /= (shape.widths[:, wave] * stretch)[:, None]
             form = np.exp(-0.5 * np.square(deviation))
             for lead in range(leads):

@@ -18,10 +18,10 @@ from . import links
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file below a place.
+    """A file below a location.
 
     Attributes:
-        name: path of the file below the place, with slashes.
+        name: path of the file below the location, with slashes.
         size: number of bytes.
         modified: time of the last change, seconds since 1970; 0 where the store does not tell.
     """
@@ -31,26 +31,26 @@ class StoredFile:
     modified: float
 
 
-def open_place(place: str) -> tuple[fs.FileSystem, str]:
+def open_place(location: str) -> tuple[fs.FileSystem, str]:
     """Return the file system of a path or URI, and the path in it.
 
     Raises:
         UsageError: pyarrow was built without this kind of store, as some distributions build it.
     """
-    if "://" in place:
+    if "://" in location:
         try:
-            filesystem, path = fs.FileSystem.from_uri(place)
+            filesystem, path = fs.FileSystem.from_uri(location)
         except NotImplementedError as error:
             raise UsageError(
-                f"{mask(place)}: the pyarrow that is installed was built without such stores; pip install "
+                f"{mask(location)}: the pyarrow that is installed was built without such stores; pip install "
                 "'sepray[cluster]' in an environment of pip's brings one that has them"
             ) from error
         return filesystem, path.rstrip("/")
-    return fs.LocalFileSystem(), os.path.abspath(place)
+    return fs.LocalFileSystem(), os.path.abspath(location)
 
 
 @contextlib.contextmanager
-def reachable(place: str) -> Iterator[None]:
+def reachable(location: str) -> Iterator[None]:
     """Raise errors of an object store as errors that a user can put right; those of a local folder name their file.
 
     Raises:
@@ -62,10 +62,10 @@ def reachable(place: str) -> Iterator[None]:
     except SeprayError:
         raise
     except (OSError, ValueError) as error:
-        if "://" not in place:
+        if "://" not in location:
             raise
         kind = UnreachableError if isinstance(error, OSError) else UsageError
-        raise kind(f"{mask(place)} cannot be used: {mask(str(error).splitlines()[0])}") from error
+        raise kind(f"{mask(location)} cannot be used: {mask(str(error).splitlines()[0])}") from error
 
 
 _REFUSED = re.compile(
@@ -73,21 +73,21 @@ _REFUSED = re.compile(
 )
 
 
-def require_place(place: str, flag: str) -> None:
+def require_place(location: str, flag: str) -> None:
     """Refuse an object store that does not take a file, by writing a small one and deleting it; a path passes.
 
     Args:
-        place: URI of a folder.
-        flag: what gives another place, for the message.
+        location: URI of a folder.
+        flag: what gives another location, for the message.
 
     Raises:
         UsageError: there is no such bucket, or no such kind of store.
         UnreachableError: the store does not answer, or refuses this user.
     """
-    if "://" not in place or place.startswith("file:"):
+    if "://" not in location or location.startswith("file:"):
         return
     try:
-        filesystem, path = open_place(place)
+        filesystem, path = open_place(location)
         probe = f"{path}/.sepray-{secrets.token_hex(8)}"
         with filesystem.open_output_stream(probe) as stream:
             stream.write(b"sepray")
@@ -95,8 +95,8 @@ def require_place(place: str, flag: str) -> None:
     except SeprayError:
         raise
     except (OSError, ValueError) as error:
-        told, shown = str(error), mask(place)
-        bucket = place.partition("://")[2].partition("/")[0]
+        told, shown = str(error), mask(location)
+        bucket = location.partition("://")[2].partition("/")[0]
         if "NO_SUCH_BUCKET" in told or "does not exist" in told:
             raise UsageError(
                 f"{shown}: there is no bucket {mask(bucket)}; create it, or give another {flag}"
@@ -112,7 +112,7 @@ def require_place(place: str, flag: str) -> None:
         ) from error
 
 
-def files(place: str) -> list[StoredFile]:
+def files(location: str) -> list[StoredFile]:
     """Return all files below a path or URI, in the order of their names; none where it does not exist.
 
     Links in a folder are neither followed nor returned.
@@ -120,8 +120,8 @@ def files(place: str) -> list[StoredFile]:
     Raises:
         SeprayError: the object store cannot be used.
     """
-    with reachable(place):
-        filesystem, path = open_place(place)
+    with reachable(location):
+        filesystem, path = open_place(location)
         if isinstance(filesystem, fs.LocalFileSystem):
             return sorted(_local_files(Path(path)), key=lambda file: file.name)
         found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
@@ -132,14 +132,14 @@ def files(place: str) -> list[StoredFile]:
     )
 
 
-def folders(place: str) -> list[str]:
+def folders(location: str) -> list[str]:
     """Return the names of the folders in a path or URI, sorted; none where it does not exist. Links are left out.
 
     Raises:
         SeprayError: the object store cannot be used.
     """
-    with reachable(place):
-        filesystem, path = open_place(place)
+    with reachable(location):
+        filesystem, path = open_place(location)
         found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
     names = [info.base_name for info in found if info.type is fs.FileType.Directory]
     if isinstance(filesystem, fs.LocalFileSystem):
@@ -147,11 +147,11 @@ def folders(place: str) -> list[str]:
     return sorted(names)
 
 
-def remove(place: str, top: str = "") -> None:
+def remove(location: str, top: str = "") -> None:
     """Delete a file, or a folder with all that is in it, if it is there; what links lead to stays.
 
     Args:
-        place: path or URI.
+        location: path or URI.
         top: path or URI of the folder that holds it, perhaps some folders above: of a local file, no link below is
             followed; empty: the one that holds it.
 
@@ -159,8 +159,8 @@ def remove(place: str, top: str = "") -> None:
         OSError: a local file cannot be deleted.
         SeprayError: the object store cannot be used, or a folder below ``top`` is a link.
     """
-    with reachable(place):
-        filesystem, path = open_place(place)
+    with reachable(location):
+        filesystem, path = open_place(location)
         if isinstance(filesystem, fs.LocalFileSystem):
             links.remove(Path(path), Path(open_place(top)[1]) if top else Path(path).parent)
             return

@@ -41,11 +41,11 @@ def refuse(path: Path, top: Path) -> Path:
     path, top = path.absolute(), top.absolute()
     if not path.is_relative_to(top) or ".." in path.relative_to(top).parts:
         raise UsageError(f"{path} is not below {top}")
-    place = top
+    each = top
     for part in path.relative_to(top).parts:
-        place = place / part
-        if place.is_symlink():
-            raise _refused(place)
+        each = each / part
+        if each.is_symlink():
+            raise _refused(each)
     return path
 
 
@@ -58,15 +58,15 @@ def refuse_of_others(path: Path) -> Path:
     Raises:
         UsageError: a path is a link that another user has made, or no file.
     """
-    for place in (path, *(Path(f"{path}{end}") for end in _BESIDE)):
+    for each in (path, *(Path(f"{path}{end}") for end in _BESIDE)):
         try:
-            found = place.lstat()
+            found = each.lstat()
         except (OSError, ValueError):  # which is told where it is opened
             continue
         if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
-            raise _refused(place)
+            raise _refused(each)
         if not (stat.S_ISLNK(found.st_mode) or stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-            raise UsageError(f"{place} is no file of a database: remove it, or give another database")
+            raise UsageError(f"{each} is no file of a database: remove it, or give another database")
     return path
 
 
@@ -142,8 +142,8 @@ def write(path: Path, top: Path, content: bytes) -> None:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Yield the regular files in a folder, which may be a link, and in those below it; links are left out."""
-    for place, _, names in os.walk(folder):
-        for path in (Path(place, name) for name in names):
+    for each, _, names in os.walk(folder):
+        for path in (Path(each, name) for name in names):
             if not path.is_symlink() and path.is_file():
                 yield path
 
@@ -151,30 +151,30 @@ def files_below(folder: Path) -> Iterator[Path]:
 def any_below(folder: Path) -> bool:
     """Say whether a folder is a link, or has one at any depth; False where there is none."""
     return folder.is_symlink() or any(
-        Path(place, name).is_symlink() for place, folders, names in os.walk(folder) for name in (*folders, *names)
+        Path(each, name).is_symlink() for each, folders, names in os.walk(folder) for name in (*folders, *names)
     )
 
 
 def _opened(folder: Path, top: Path) -> int:
     """Return a descriptor of a folder, which was reached from ``top`` without following a link."""
     descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    place = top
+    each = top
     for part in folder.relative_to(top).parts:
-        place = place / part
+        each = each / part
         try:
             inner = os.open(part, _FOLDER, dir_fd=descriptor)
         except OSError as error:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
-            raise _refused(place) from None
+            raise _refused(each) from None
         finally:
             os.close(descriptor)
         descriptor = inner
     return descriptor
 
 
-def _refused(place: Path) -> UsageError:
+def _refused(each: Path) -> UsageError:
     return UsageError(
-        f"{place} is a link, which sepray has not made: whoever may write there could choose by it what is changed. "
+        f"{each} is a link, which sepray has not made: whoever may write there could choose by it what is changed. "
         "Remove it, or put what it leads to in its place"
     )

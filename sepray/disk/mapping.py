@@ -1,7 +1,7 @@
 """Tensors that lie in files, so that training data may be larger than memory, and are not copied for each process.
 
 A tensor that is mapped from a file takes pages of the system's cache, which all processes of a machine share and which
-the system takes back when memory is short. ``place_of`` says where a tensor lies, ``opened`` maps it elsewhere, and a
+the system takes back when memory is short. ``slice_of`` says where a tensor lies, ``opened`` maps it elsewhere, and a
 ``Scratch`` has files for tensors that lie in none. Imports nothing from sepray but its temporary folders.
 """
 
@@ -14,7 +14,7 @@ import math
 import mmap
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ _COPIED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Place:
+class FileSlice:
     """Where the values of a tensor are: a run of bytes in a file.
 
     Attributes:
@@ -66,11 +66,11 @@ def is_large(tensors: Iterable[Tensor]) -> bool:
     return total_bytes(tensors) > LARGE_BYTES
 
 
-def place_of(tensor: Tensor) -> Place | None:
+def slice_of(tensor: Tensor) -> FileSlice | None:
     """Return where in a file a tensor lies; None if it is in memory, is not in order, or differs from its file.
 
     A private mapping that somebody has written to differs: those pages are memory of this process. The system says so
-    (Linux alone; elsewhere no tensor has a place).
+    (Linux alone; elsewhere no tensor has one).
     """
     if tensor.device.type != "cpu" or not tensor.is_contiguous() or not tensor.numel():
         return None
@@ -85,22 +85,22 @@ def place_of(tensor: Tensor) -> Place | None:
         return None  # it was removed, and lasts as long as its mappings
     if stat.st_ino != found["inode"] or offset + size > stat.st_size:
         return None
-    return Place(found["path"], offset, tuple(tensor.shape), tensor.numpy().dtype.str, _identity(stat))
+    return FileSlice(found["path"], offset, tuple(tensor.shape), tensor.numpy().dtype.str, _identity(stat))
 
 
-def opened(place: Place) -> NDArray[Any] | None:
+def opened(found_slice: FileSlice) -> NDArray[Any] | None:
     """Return the values mapped from their file; None if it is not there, or is another.
 
     The array may be written to, which changes neither the file nor what others see.
     """
     try:
-        descriptor = os.open(place.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe is not waited for
+        descriptor = os.open(found_slice.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe is not waited for
     except OSError:
         return None
     with open(descriptor, "rb") as file:
-        if _identity(os.fstat(file.fileno())) != place.identity:
+        if _identity(os.fstat(file.fileno())) != found_slice.identity:
             return None
-        return np.memmap(file, place.dtype, "c", place.offset, place.shape)
+        return np.memmap(file, found_slice.dtype, "c", found_slice.offset, found_slice.shape)
 
 
 class Scratch:
@@ -130,18 +130,18 @@ class Scratch:
 
     def kept(self, tensor: Tensor) -> Tensor:
         """Return a tensor that lies in a file: this one, or a copy. What is small stays where it is."""
-        place = place_of(tensor)
-        if place is None and total_bytes([tensor]) > _COPIED_BYTES:
+        found_slice = slice_of(tensor)
+        if found_slice is None and total_bytes([tensor]) > _COPIED_BYTES:
             written = self.new(tuple(tensor.shape), tensor.dtype)
             copy_items(written, tensor, torch.arange(len(tensor)))
-            place = place_of(written)
-        if place is None:
+            found_slice = slice_of(written)
+        if found_slice is None:
             return tensor
-        if Path(place.path).parent == Path(self._folder):
-            with open(place.path, "rb") as file:  # its time of change is final once it is on the disk
+        if Path(found_slice.path).parent == Path(self._folder):
+            with open(found_slice.path, "rb") as file:  # its time of change is final once it is on the disk
                 os.fsync(file.fileno())
-            place = Place(place.path, place.offset, place.shape, place.dtype, _identity(os.stat(place.path)))
-        array = opened(place)
+            found_slice = replace(found_slice, identity=_identity(os.stat(found_slice.path)))
+        array = opened(found_slice)
         return tensor if array is None else torch.from_numpy(array)
 
 

@@ -33,10 +33,10 @@ def program_on(file: Path, tables: Collection[str]) -> str | None:
         tables: names of tables that their maker makes as plain ones, in small letters.
     """
     for mode in ("rw", "ro"):  # what a crash has left of a transaction is undone in the first alone
-        place = f"file:{quote(str(file.absolute()))}?mode={mode}"
+        address = f"file:{quote(str(file.absolute()))}?mode={mode}"
         with (
             contextlib.suppress(sqlite3.Error),
-            contextlib.closing(sqlite3.connect(place, timeout=_BUSY_SECONDS, uri=True)) as connection,
+            contextlib.closing(sqlite3.connect(address, timeout=_BUSY_SECONDS, uri=True)) as connection,
         ):
             names = ", ".join("?" * len(tables))
             for kind, table in connection.execute(_FOUND.format(names=names), tuple(tables)):

@@ -42,7 +42,7 @@ def was_elsewhere(study: optuna.Study, folder_id: str) -> bool:
     return bool(last.get("folder", folder_id) != folder_id)
 
 
-def refuse_other_place(
+def refuse_other_location(
     study: optuna.Study, here: Path, checkpoints: str, permitted: Permissions, goes_on: bool = True
 ) -> str:
     """Refuse to go on with a study whose checkpoints are elsewhere.
@@ -116,7 +116,7 @@ def say_what_changed(name: str, changed: Sequence[str], left_behind: str) -> Non
     Args:
         name: name of the study.
         changed: what ``refuse_changed_code`` returned.
-        left_behind: what ``refuse_other_place`` returned.
+        left_behind: what ``refuse_other_location`` returned.
     """
     if left_behind:
         told = "unfinished trials begin again, and what else is needed of it is trained again"

@@ -102,11 +102,11 @@ def _task_changes(stored: Mapping[str, Any], spec: StudySpec) -> list[str]:
         return []
     if type(then) is not type(spec.task):
         return identity.differences({"task": _name(then)}, {"task": _name(spec.task)})
-    places = {
+    folders = {
         f.name: getattr(spec.task, f.name) for f in fields(then) if f.name == "folder" or f.type in (Path, "Path")
     }
     return identity.differences(
-        {"task": identity.without_secrets(replace(then, **places))}, {"task": identity.without_secrets(spec.task)}
+        {"task": identity.without_secrets(replace(then, **folders))}, {"task": identity.without_secrets(spec.task)}
     )
 
 

@@ -153,7 +153,7 @@ class StudyStores:
         """Refuse what is not permitted; return the files that have changed, and where checkpoints stay behind."""
         uid = study.user_attrs.get("uid")
         here, checkpoints = self._places(folder.checked_uid(uid) if uid else "new")
-        left_behind = continuing.refuse_other_place(study, here, checkpoints, self._permitted, goes_on)
+        left_behind = continuing.refuse_other_location(study, here, checkpoints, self._permitted, goes_on)
         changed = continuing.refuse_changed_code(study, self._prepared.code, self._permitted) if goes_on else []
         return changed, left_behind
 
@@ -182,9 +182,9 @@ class StudyStores:
         rule = finished_trials.rule_of(self._prepared, searched)
         return finished_trials.finished(trials, rule, lambda n: self.trial_folder(stage, n))
 
-    def remove(self, place: str) -> None:
+    def remove(self, location: str) -> None:
         """Delete a folder or URI of checkpoints, in a thread of its own; nothing where the study was lost."""
-        self._cleaner.submit(lambda: None if self.lease.is_lost else remove(place, self.spec.stores.storage_path))
+        self._cleaner.submit(lambda: None if self.lease.is_lost else remove(location, self.spec.stores.storage_path))
 
     def close(self) -> int:
         """Finish deletions, deliver what MLflow has not been told, give the study free.

@@ -25,7 +25,7 @@ def on_study(command: str, spec: StudySpec, *flags: str) -> str:
         out, and MLflow's where it has a secret: commands take it from ``MLFLOW_TRACKING_URI``.
     """
     stores = spec.stores
-    places = {
+    addresses = {
         "--storage": mask(stores.storage),
         "--storage-path": stores.storage_path,
         "--tracking-uri": stores.tracking_uri,
@@ -34,8 +34,10 @@ def on_study(command: str, spec: StudySpec, *flags: str) -> str:
     default = {**_DEFAULTS, "--storage": mask(default_storage())}
     default |= {"--tracking-uri": os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI}
     if mask(stores.tracking_uri) != stores.tracking_uri:
-        del places["--tracking-uri"]
-    given = [word for flag, place in places.items() if place not in ("", default[flag]) for word in (flag, place)]
+        del addresses["--tracking-uri"]
+    given = [
+        word for flag, address in addresses.items() if address not in ("", default[flag]) for word in (flag, address)
+    ]
     return from_this_shell(shlex.join(["sepray", command, spec.name, *flags, *given]))
 
 

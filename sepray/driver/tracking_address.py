@@ -15,7 +15,7 @@ from ..disk import private_list
 from ..errors import UsageError, mask
 from ..search.storage import Study, load_study
 from ..spec.folder import checked_uid, own_folder
-from ..spec.named_by_user import place
+from ..spec.named_by_user import endpoint
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
 from ..tracking.outbox import Outbox, OutboxError
@@ -134,8 +134,8 @@ def is_same(stored: str, own: str) -> bool:
     if stored == own or there == here:
         return True
     # A password with a slash, which databases take: what is left of the user's address without it has a host.
-    known = place(here) or place(mask(here))
-    return known is not None and place(there) == known
+    known = endpoint(here) or endpoint(mask(here))
+    return known is not None and endpoint(there) == known
 
 
 def _is_missing(address: str) -> bool:

@@ -63,9 +63,9 @@ def _number(path: Path) -> int | None:
     return int(text) if text.isdecimal() else None
 
 
-def free_disk(place: str) -> int:
+def free_disk(folder: str) -> int:
     """Return the free bytes of the disk on which a folder lies or will be made."""
-    path = Path(place).expanduser().absolute()
+    path = Path(folder).expanduser().absolute()
     return shutil.disk_usage(next(p for p in (path, *path.parents) if p.exists())).free
 
 

@@ -18,7 +18,7 @@ import torch
 
 from .. import processor
 from ..disk import temporary
-from ..disk.mapping import Place
+from ..disk.mapping import FileSlice
 from ..execution import cluster
 from ..execution.trainable import TrialContext
 from . import trial
@@ -178,18 +178,18 @@ def measure_trial(
     Raises:
         TrialError: the code of the trial raised an error, or its process was killed.
     """
-    places: dict[str, Place] = {}
+    slices: dict[str, FileSlice] = {}
     with temporary.folder("sepray-dry-run-") as folder:
         for part in ("train", "validation"):
             for name, given in parameters[part].items():
-                if isinstance(given, Place):
-                    places[f"{part}-{name}"] = given
+                if isinstance(given, FileSlice):
+                    slices[f"{part}-{name}"] = given
                 else:
                     np.save(Path(folder, f"{part}-{name}.npy"), given)
         context: TrialContext = parameters["context"]
 
         def measured(count: int, epochs: int) -> list[dict[str, Any]]:
-            return _ask(trial.Job(context, folder, settings, seed, epochs, _SECONDS, places), count)
+            return _ask(trial.Job(context, folder, settings, seed, epochs, _SECONDS, slices), count)
 
         count = at_once
         if at_once > 1 and context.device == "cpu":

@@ -133,9 +133,9 @@ def _refuse_points_outside(prepared: PreparedStudy, empty: Study) -> None:
 def _refuse_running(prepared: PreparedStudy, uid: str) -> None:
     stores, name = prepared.spec.stores, prepared.spec.name
     local = "sepray-results" if folder.is_remote(stores.storage_path) else stores.storage_path
-    place = Path(local).absolute() / name / uid
-    if uid and (place / "lock").exists():  # nothing is made
-        folder.lock(place, name).close()
+    local_folder = Path(local).absolute() / name / uid
+    if uid and (local_folder / "lock").exists():  # nothing is made
+        folder.lock(local_folder, name).close()
 
 
 def _ended_retrainings(prepared: PreparedStudy) -> list[FrozenTrial]:

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Phase
-from ..disk.mapping import Place
+from ..disk.mapping import FileSlice
 from ..execution import checkpoint
 from ..execution.devices import is_out_of_memory
 from ..execution.items import HandedTensor, tensors
@@ -59,7 +59,7 @@ class Job:
         seed: random seed.
         epochs: number of epochs that are measured at most.
         seconds: seconds for which epochs are measured, and then validation for as long.
-        places: where large tensors of the views are, by such names.
+        slices: where large tensors of the views are, by such names.
     """
 
     context: TrialContext
@@ -68,7 +68,7 @@ class Job:
     seed: int
     epochs: int
     seconds: float
-    places: Mapping[str, Place] = field(default_factory=dict)
+    slices: Mapping[str, FileSlice] = field(default_factory=dict)
 
 
 class _Stopwatch:
@@ -266,7 +266,7 @@ def run(job: Job) -> dict[str, Any]:
         path.stem: np.load(path, mmap_mode="r") for path in Path(job.folder).glob("*.npy")
     }
     views: dict[str, dict[str, HandedTensor]] = {"train": {}, "validation": {}}
-    for stem, values in sorted({**given, **job.places}.items()):
+    for stem, values in sorted({**given, **job.slices}.items()):
         part, _, name = stem.partition("-")
         views[part][name] = values
     train = tensors(views["train"], context.device)

@@ -1,6 +1,6 @@
 """The items that trials are trained and validated on, as the driver hands them over and as a worker has them.
 
-Small ones lie in Ray's object store. Of large ones (``mapping.LARGE_BYTES``) workers are told the place in a file of
+Small ones lie in Ray's object store. Of large ones (``mapping.LARGE_BYTES``) workers are told where in a file of
 the driver's cache, and map it. A node that does not see that file fetches it once and in pieces, into a folder beside
 its own cache; the file stays until another study's items take its place. It comes from the copy at an object store,
 where the cache is at one (``shared_copies``) and the bytes have the digest that the driver's have, and else from a
@@ -28,7 +28,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from torch import Tensor
 
 from ..disk import files, mapping, shared_copies
-from ..disk.mapping import Place
+from ..disk.mapping import FileSlice
 from ..errors import UsageError
 
 PIECE_BYTES = 1 << 26
@@ -39,39 +39,39 @@ _held: dict[str, IO[bytes]] = {}  # files of fetched items that this process use
 
 @dataclass(frozen=True)
 class Served:
-    """A place that nodes without its file can fetch.
+    """A slice of a file that nodes without its file can fetch.
 
     Attributes:
-        place: where the values are on the driver's node.
+        file_slice: where the values are on the driver's node.
         source: actor that reads them there (``_Source``).
         cache: folder of the cache on any node, of which ``~`` is its own, or its URI.
         copy: path of the shared copy of its file at the store of ``cache``; empty where there is none.
     """
 
-    place: Place
+    file_slice: FileSlice
     source: Any
     cache: str
     copy: str = ""
 
 
-HandedTensor = NDArray[Any] | Place | Served
+HandedTensor = NDArray[Any] | FileSlice | Served
 """The values of a tensor, as they are handed to a worker."""
 
 
-def handed(tensor: Tensor, large: bool) -> NDArray[Any] | Place:
+def handed(tensor: Tensor, large: bool) -> NDArray[Any] | FileSlice:
     """Return the values of a tensor as trials are given them.
 
     Args:
         tensor: on the CPU.
-        large: whether it belongs to large data: of these the place in a file is returned, where there is one.
+        large: whether it belongs to large data: of these the slice of a file is returned, where there is one.
     """
-    place = mapping.place_of(tensor) if large else None
-    return tensor.numpy() if place is None else place
+    file_slice = mapping.slice_of(tensor) if large else None
+    return tensor.numpy() if file_slice is None else file_slice
 
 
 @contextlib.contextmanager
 def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Iterator[dict[str, Any]]:
-    """Let the nodes of a cluster fetch, while trials run, the items of which they have the place only.
+    """Let the nodes of a cluster fetch, while trials run, the items of which they know the slice of a file only.
 
     Args:
         parameters: parameters of the trials, with ``train`` and ``validation``.
@@ -79,18 +79,19 @@ def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Itera
         on_cluster: whether there may be other nodes than this one.
     """
     views = {name: parameters[name] for name in ("train", "validation")}
-    places = [given for view in views.values() for given in view.values() if isinstance(given, Place)]
-    if not places or not on_cluster:
+    slices = [given for view in views.values() for given in view.values() if isinstance(given, FileSlice)]
+    if not slices or not on_cluster:
         yield dict(parameters)
         return
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    source = ray.remote(num_cpus=0, max_concurrency=4)(_Source).options(scheduling_strategy=here).remote(places)
+    source = ray.remote(num_cpus=0, max_concurrency=4)(_Source).options(scheduling_strategy=here).remote(slices)
     try:
         yield {
             **parameters,
             **{
                 name: {
-                    key: Served(g, source, cache, _copy_of(g)) if isinstance(g, Place) else g for key, g in view.items()
+                    key: Served(g, source, cache, _copy_of(g)) if isinstance(g, FileSlice) else g
+                    for key, g in view.items()
                 }
                 for name, view in views.items()
             },
@@ -99,11 +100,11 @@ def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Itera
         ray.kill(source)
 
 
-def _copy_of(place: Place) -> str:
+def _copy_of(file_slice: FileSlice) -> str:
     """Return the path of the shared copy of a place's file; empty where there is none, or the store fails."""
-    copy = shared_copies.of(Path(place.path))
+    copy = shared_copies.of(Path(file_slice.path))
     with contextlib.suppress(OSError):
-        if copy is not None and copy.size() == os.stat(place.path).st_size:
+        if copy is not None and copy.size() == os.stat(file_slice.path).st_size:
             return copy.path
     return ""
 
@@ -145,55 +146,55 @@ def without_copy(array: NDArray[Any], device: str) -> Tensor:
 class _Source:
     """Reads the items of a study for other nodes, on the driver's."""
 
-    def __init__(self, places: list[Place]) -> None:
-        self._places = set(places)
-        self._digests: dict[Place, str] = {}
+    def __init__(self, slices: list[FileSlice]) -> None:
+        self._slices = set(slices)
+        self._digests: dict[FileSlice, str] = {}
         self._digesting = threading.Lock()
 
-    def read(self, place: Place, start: int, count: int) -> NDArray[np.uint8]:
-        """Return bytes of a place of this study's.
+    def read(self, file_slice: FileSlice, start: int, count: int) -> NDArray[np.uint8]:
+        """Return bytes of a slice of this study's files.
 
         Raises:
-            ValueError: the place is none of this study's, or its file has changed.
+            ValueError: the slice is none of this study's, or its file has changed.
         """
-        return np.array(self._bytes(place)[start : start + count])
+        return np.array(self._bytes(file_slice)[start : start + count])
 
-    def digest(self, place: Place) -> str:
+    def digest(self, file_slice: FileSlice) -> str:
         """Return the SHA-256 of all bytes of a place, which are read once for all nodes.
 
         Raises:
             ValueError: as for ``read``.
         """
         with self._digesting:
-            if place not in self._digests:
-                self._digests[place] = hashlib.sha256(self._bytes(place).data).hexdigest()
-            return self._digests[place]
+            if file_slice not in self._digests:
+                self._digests[file_slice] = hashlib.sha256(self._bytes(file_slice).data).hexdigest()
+            return self._digests[file_slice]
 
-    def _bytes(self, place: Place) -> NDArray[np.uint8]:
-        array = mapping.opened(place) if place in self._places else None
+    def _bytes(self, file_slice: FileSlice) -> NDArray[np.uint8]:
+        array = mapping.opened(file_slice) if file_slice in self._slices else None
         if array is None:
-            raise ValueError(f"the items in {place.path} have been changed or removed")
+            raise ValueError(f"the items in {file_slice.path} have been changed or removed")
         return array.reshape(-1).view(np.uint8)
 
 
-def _mapped(given: Place | Served) -> NDArray[Any]:
-    place = given.place if isinstance(given, Served) else given
-    array = mapping.opened(place)
+def _mapped(given: FileSlice | Served) -> NDArray[Any]:
+    file_slice = given.file_slice if isinstance(given, Served) else given
+    array = mapping.opened(file_slice)
     if array is None and isinstance(given, Served):
         array = mapping.opened(_fetched(given))
     if array is None:
-        raise ValueError(f"the items in {place.path} have been changed or removed")
+        raise ValueError(f"the items in {file_slice.path} have been changed or removed")
     return array
 
 
-def _fetched(given: Served) -> Place:
-    """Return the place of items on this node, which are fetched unless another worker has done so.
+def _fetched(given: Served) -> FileSlice:
+    """Return the slice of a file with items on this node, which are fetched unless another worker has done so.
 
     Raises:
         OSError: the disk has no room for them.
     """
     folder = _folder(given.cache)
-    name = hashlib.sha256(repr(given.place).encode()).hexdigest()[:32]
+    name = hashlib.sha256(repr(given.file_slice).encode()).hexdigest()[:32]
     path = folder / name
     with open(folder / "lock", "ab") as lock:  # one worker fetches, the others wait
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -207,7 +208,9 @@ def _fetched(given: Served) -> Place:
             _held[name] = open(path, "rb")  # noqa: SIM115 # for as long as this process lives
             fcntl.flock(_held[name], fcntl.LOCK_SH)
     found = os.fstat(_held[name].fileno())
-    return replace(given.place, path=str(path), offset=0, identity=(found.st_ino, found.st_size, found.st_mtime_ns))
+    return replace(
+        given.file_slice, path=str(path), offset=0, identity=(found.st_ino, found.st_size, found.st_mtime_ns)
+    )
 
 
 def _folder(cache: str) -> Path:
@@ -223,9 +226,9 @@ def _fetch_copy(given: Served, file: IO[bytes]) -> bool:
     """Fetch items from the store of the cache; say whether what came is what the driver has."""
     if not given.copy:
         return False
-    expected = given.source.digest.remote(given.place)
+    expected = given.source.digest.remote(given.file_slice)
     try:
-        shared_copies.at(given.cache, given.copy).fetch(file, given.place.offset, given.place.nbytes)
+        shared_copies.at(given.cache, given.copy).fetch(file, given.file_slice.offset, given.file_slice.nbytes)
         os.fsync(file.fileno())
         with open(file.fileno(), "rb", closefd=False) as whole:
             found = hashlib.file_digest(whole, "sha256").hexdigest()
@@ -235,12 +238,12 @@ def _fetch_copy(given: Served, file: IO[bytes]) -> bool:
 
 
 def _fetch(given: Served, file: IO[bytes]) -> None:
-    size = given.place.nbytes
+    size = given.file_slice.nbytes
     os.posix_fallocate(file.fileno(), 0, size)
     starts = range(0, size, PIECE_BYTES)
 
     def asked(start: int) -> Any:
-        return given.source.read.remote(given.place, start, PIECE_BYTES)
+        return given.source.read.remote(given.file_slice, start, PIECE_BYTES)
 
     coming = asked(0)
     for start in starts:

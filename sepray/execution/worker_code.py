@@ -92,8 +92,8 @@ def _is_installed(file: Path) -> bool:
     """Say whether a file lies where installers put libraries, or beside what `pip install --target` has put there."""
     if _INSTALLED & set(file.parts):
         return True
-    places = [Path(folder) for folder in sys.path if folder and file.is_relative_to(folder)]
-    return any(any(place.glob("*.dist-info")) for place in places)
+    roots = [Path(folder) for folder in sys.path if folder and file.is_relative_to(folder)]
+    return any(any(root.glob("*.dist-info")) for root in roots)
 
 
 def _copy(name: str, folder: Path) -> Path | None:
@@ -115,11 +115,11 @@ def _copy(name: str, folder: Path) -> Path | None:
 def _copy_package(source: Path, target: Path) -> None:
     """Copy the files of a package and its sub-packages."""
     is_installed = _is_installed(source / "__init__.py")
-    for place, folders, names in os.walk(source):
+    for root, folders, names in os.walk(source):
         inner = [f for f in folders if not f.startswith(".") and f not in _NO_CODE]
-        folders[:] = [f for f in inner if not (Path(place) / f / "pyvenv.cfg").exists()]
+        folders[:] = [f for f in inner if not (Path(root) / f / "pyvenv.cfg").exists()]
         for name in names:
-            path = Path(place) / name
+            path = Path(root) / name
             if (path.suffix in _CODE or (is_installed and path.suffix != ".pyc")) and path.is_file():
                 copy = target / path.relative_to(source)
                 copy.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +133,6 @@ def _copy_imported(name: str, target: Path) -> None:
         if not inner.startswith(f"{name}.") or not file or Path(file).suffix not in _CODE:
             continue
         parts = inner.split(".")[1:]
-        place = target.joinpath(*parts) if hasattr(module, "__path__") else target.joinpath(*parts[:-1])
-        place.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, place / Path(file).name)
+        root = target.joinpath(*parts) if hasattr(module, "__path__") else target.joinpath(*parts[:-1])
+        root.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, root / Path(file).name)

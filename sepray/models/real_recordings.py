@@ -127,19 +127,17 @@ def evaluate_recordings(
         UsageError: there is no such model or folder, or no recording that can be read has annotations.
     """
     check_model(model, device)
-    place = Path(folder).expanduser()
-    if not place.is_dir():
-        raise UsageError(f"there is no folder {place} of recordings")
+    root = Path(folder).expanduser()
+    if not root.is_dir():
+        raise UsageError(f"there is no folder {root} of recordings")
     if pictures is not None:
         preflight.require_writable(Path(pictures))
-    rows = heart_annotations.read_rates(place)
+    rows = heart_annotations.read_rates(root)
     ready = loaded(model, tracking_uri, device)
     require_sounds(ready)
     signal = heart_signal(ready)
-    files = [
-        path for path in recordings_below(place) if not heart_annotations.is_annotation(path, signal.heart_sources)
-    ]
-    names = [path.relative_to(place).as_posix() for path in files]
+    files = [path for path in recordings_below(root) if not heart_annotations.is_annotation(path, signal.heart_sources)]
+    names = [path.relative_to(root).as_posix() for path in files]
     notes = list(heart_annotations.unused(rows, names, signal.heart_sources))
     results, left_out, refused = [], [], {}
     for path, name in zip(files, names, strict=True):
@@ -159,7 +157,7 @@ def evaluate_recordings(
         raise UsageError("; ".join(refused.values()))
     if not results:
         raise UsageError(
-            f"no recording in {place} has rates or beats: give them in {heart_annotations.RATES} (record,source,rate), "
+            f"no recording in {root} has rates or beats: give them in {heart_annotations.RATES} (record,source,rate), "
             f"NAME.SOURCE.csv or WFDB annotations{''.join(f'; {note}' for note in notes[:1])}"
         )
     return RealScores(ready.name, tuple(results), tuple(left_out), refused, tuple(notes))

@@ -108,15 +108,15 @@ def _files(module: str, folder: Path) -> dict[str, Path]:
             if each in found:
                 continue
             try:
-                place = Path(source.origin(each) or "")
+                at = Path(source.origin(each) or "")
             except (ModuleNotFoundError, ValueError):
                 break  # a name in a module, or nothing that could be imported
-            above = {*place.parents, *place.resolve().parents}
-            if str(place) in ("built-in", "frozen") or folder not in above or above & _INSTALLED:
+            above = {*at.parents, *at.resolve().parents}
+            if str(at) in ("built-in", "frozen") or folder not in above or above & _INSTALLED:
                 continue
-            if place.suffix != ".py" or folder not in place.resolve().parents:
-                raise ValueError(f"{place} is no source file below {folder}")
-            found[each] = place
+            if at.suffix != ".py" or folder not in at.resolve().parents:
+                raise ValueError(f"{at} is no source file below {folder}")
+            found[each] = at
             waiting += source.imports(each)
     return found
 
@@ -125,12 +125,12 @@ def _is_own(file: Path, folder: Path) -> bool:
     """Say whether nobody else can have written a file and what is compiled of it, or can put others in their places."""
     compiled = Path(importlib.util.cache_from_source(str(file)))
     for path in {file, file.resolve(), compiled, compiled.resolve()}:
-        for place in (path, *path.parents):
-            if not place.exists() and place in (compiled, compiled.parent):
+        for at in (path, *path.parents):
+            if not at.exists() and at in (compiled, compiled.parent):
                 continue
-            found = place.stat()
+            found = at.stat()
             # Above the folder as /tmp may be: what is somebody's own there stays so.
-            is_sticky = found.st_mode & stat.S_ISVTX and place in folder.parents and found.st_uid in (os.geteuid(), 0)
+            is_sticky = found.st_mode & stat.S_ISVTX and at in folder.parents and found.st_uid in (os.geteuid(), 0)
             if not (is_sticky or private_list.is_own(found)):
                 return False
     return True

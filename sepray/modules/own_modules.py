@@ -29,8 +29,8 @@ def remember(module: str) -> None:
     Args:
         module: its full name.
     """
-    if place := _place(module):
-        private_list.remember_named("module-at", f"{module}\n{place}")
+    if location := _location(module):
+        private_list.remember_named("module-at", f"{module}\n{location}")
 
 
 def is_known(module: str, formerly: bool = False) -> bool:
@@ -41,24 +41,24 @@ def is_known(module: str, formerly: bool = False) -> bool:
         formerly: whether an older version has remembered its name without a place. Then the files that nobody else
             can write are taken for it.
     """
-    place = _place(module)
-    if place is None:
+    location = _location(module)
+    if location is None:
         return False
     given = [each for each in os.environ.get(TRUSTED, "").split(",") if each]
-    if any(os.path.isabs(each) and Path(each).resolve() == Path(place) for each in given):
+    if any(os.path.isabs(each) and Path(each).resolve() == Path(location) for each in given):
         return True
-    if place == _INSTALLED:
-        return module in given or formerly or _was_named(module, place)
-    if module in given or _was_named(module, place):
-        return _is_own(module, Path(place))
-    return formerly and definitions.are_own(module, _root(module, Path(place)))
+    if location == _INSTALLED:
+        return module in given or formerly or _was_named(module, location)
+    if module in given or _was_named(module, location):
+        return _is_own(module, Path(location))
+    return formerly and definitions.are_own(module, _root(module, Path(location)))
 
 
 def how_to_trust(module: str) -> str:
     """Return what to set so that ``is_known`` says yes to a module: a variable and its value."""
-    place = _place(module)
-    of_others = place not in (None, _INSTALLED) and not _is_own(module, Path(place or ""))
-    return f"{TRUSTED}={place if of_others else module}"
+    location = _location(module)
+    of_others = location not in (None, _INSTALLED) and not _is_own(module, Path(location or ""))
+    return f"{TRUSTED}={location if of_others else module}"
 
 
 def add_current_folder() -> None:
@@ -128,8 +128,8 @@ def _announcing(folder: Path) -> str | None:
     return next((name for name in names if (folder / name / "entry_points.txt").exists()), None)
 
 
-def _was_named(module: str, place: str) -> bool:
-    return private_list.is_named("module-at", f"{module}\n{place}")
+def _was_named(module: str, location: str) -> bool:
+    return private_list.is_named("module-at", f"{module}\n{location}")
 
 
 def _is_trusted(folder: Path) -> bool:
@@ -137,7 +137,7 @@ def _is_trusted(folder: Path) -> bool:
     return folder.resolve() in {above for path in paths for above in path.resolve().parents}
 
 
-def _place(module: str) -> str | None:
+def _location(module: str) -> str | None:
     """Return the file that a module is read from, with links resolved; None where there is none."""
     try:
         origin = source.origin(module)

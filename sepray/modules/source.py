@@ -19,8 +19,8 @@ def file(module: str) -> Path | None:
     Raises:
         ModuleNotFoundError: there is no such module.
     """
-    place = origin(module)
-    return Path(place) if place and place.endswith(".py") else None
+    origin_file = origin(module)
+    return Path(origin_file) if origin_file and origin_file.endswith(".py") else None
 
 
 def origin(module: str) -> str | None:
@@ -30,7 +30,7 @@ def origin(module: str) -> str | None:
         ModuleNotFoundError: there is no such module.
     """
     locations: Sequence[str] | None = None
-    place: str | None = None
+    origin_file: str | None = None
     parts = module.split(".")
     for count in range(1, len(parts) + 1):
         name = ".".join(parts[:count])
@@ -38,12 +38,12 @@ def origin(module: str) -> str | None:
             spec = _spec(name, locations)
         except KeyError:  # Python looks for the parent of a folder without __init__ among the imported modules
             locations = [str(f) for f in (Path(each, parts[count - 1]) for each in locations or ()) if f.is_dir()]
-            place = None
+            origin_file = None
             continue
         if spec is None:
             raise ModuleNotFoundError(f"No module named {module!r}", name=module)
-        locations, place = list(spec.submodule_search_locations or ()), spec.origin
-    return place
+        locations, origin_file = list(spec.submodule_search_locations or ()), spec.origin
+    return origin_file
 
 
 def _spec(name: str, locations: Sequence[str] | None) -> ModuleSpec | None:

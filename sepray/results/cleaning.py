@@ -57,14 +57,14 @@ class Deletable:
     Attributes:
         study: name of the study that it belongs to; empty for the data cache.
         kind: WEIGHTS, ENDED, TEMPORARY, ORPHAN or CACHED.
-        place: folder, file or URI.
+        location: folder, file or URI.
         size: bytes that are freed.
-        top: folder or URI below which no link is followed; empty: the folder that ``place`` is in.
+        top: folder or URI below which no link is followed; empty: the folder that ``location`` is in.
     """
 
     study: str
     kind: str
-    place: str
+    location: str
     size: int
     top: str = field(default="", compare=False)
 
@@ -93,23 +93,24 @@ def deletable_in_study(saved: SavedStudy) -> list[Deletable]:
     going = any(outcome(trial) == UNFINISHED for trials in stages.values() for trial in trials)
     if (size := _size_below(found, "ray")) and not (going and is_remote(saved.storage_path)):
         deletable.append(Deletable(saved.name, TEMPORARY, f"{saved.checkpoints}/ray", size, saved.storage_path))
-    return deletable + _left_behind(saved, [item.place for item in deletable if item.kind != WEIGHTS])
+    return deletable + _left_behind(saved, [item.location for item in deletable if item.kind != WEIGHTS])
 
 
 def _left_behind(saved: SavedStudy, besides: Sequence[str]) -> list[Deletable]:
-    """Return what a killed process was writing into a study's local folder, except below the places ``besides``."""
+    """Return what a killed process was writing into a study's local folder, except below the locations ``besides``."""
     sizes: dict[str, int] = {}
     latest: dict[str, float] = {}
     for file in files(str(saved.folder)):
         if match := _TEMPORARY.search(file.name):
-            place = f"{saved.folder}/{file.name[: match.end()].rstrip('/')}"
-            sizes[place] = sizes.get(place, 0) + file.size
-            latest[place] = max(latest.get(place, 0.0), file.modified)
+            location = f"{saved.folder}/{file.name[: match.end()].rstrip('/')}"
+            sizes[location] = sizes.get(location, 0) + file.size
+            latest[location] = max(latest.get(location, 0.0), file.modified)
     now = time.time()
     return [
-        Deletable(saved.name, TEMPORARY, place, size, str(local_root(saved.storage_path)))
-        for place, size in sizes.items()
-        if now - latest[place] > _SETTLED_SECONDS and not place.startswith(tuple(f"{other}/" for other in besides))
+        Deletable(saved.name, TEMPORARY, location, size, str(local_root(saved.storage_path)))
+        for location, size in sizes.items()
+        if now - latest[location] > _SETTLED_SECONDS
+        and not location.startswith(tuple(f"{other}/" for other in besides))
     ]
 
 
@@ -125,11 +126,11 @@ def orphans(known: set[tuple[str, str]], storage_path: str) -> list[Deletable]:
     for root in roots:
         for name in folders(root):
             for uid in filter(_UID.fullmatch, folders(f"{root}/{name}")):
-                place = f"{root}/{name}/{uid}"
-                if (name, uid) in known or not _is_study(place) or ("://" not in root and is_locked(Path(place))):
+                location = f"{root}/{name}/{uid}"
+                if (name, uid) in known or not _is_study(location) or ("://" not in root and is_locked(Path(location))):
                     continue
-                size = sum(file.size for file in files(place))
-                deletable.append(Deletable(name, ORPHAN, place, size, root))
+                size = sum(file.size for file in files(location))
+                deletable.append(Deletable(name, ORPHAN, location, size, root))
     return deletable
 
 
@@ -159,7 +160,7 @@ def in_sentences(deletable: list[Deletable]) -> Iterator[str]:
         what = words.format(f"{len(own)} {one if len(own) == 1 else several}")
         yield f"{study + ': ' if study else ''}{what}, {terminal.size(sum(item.size for item in own))}"
         if kind == ORPHAN:
-            yield from (f"  {mask(item.place)}, {terminal.size(item.size)}" for item in own)
+            yield from (f"  {mask(item.location)}, {terminal.size(item.size)}" for item in own)
 
 
 def delete(deletable: Deletable) -> None:
@@ -172,14 +173,14 @@ def delete(deletable: Deletable) -> None:
     if deletable.kind == WEIGHTS:
         from ..execution import checkpoint  # torch
 
-        with reachable(deletable.place):
-            if "://" not in deletable.place:
-                links.refuse(Path(deletable.place), Path(deletable.top or deletable.place).absolute())
-            checkpoint.keep_metadata(deletable.place, without=("members",))
+        with reachable(deletable.location):
+            if "://" not in deletable.location:
+                links.refuse(Path(deletable.location), Path(deletable.top or deletable.location).absolute())
+            checkpoint.keep_metadata(deletable.location, without=("members",))
         return
-    remove(deletable.place, deletable.top)
+    remove(deletable.location, deletable.top)
     if deletable.kind == ORPHAN:
-        parent = deletable.place.rpartition("/")[0]
+        parent = deletable.location.rpartition("/")[0]
         if not files(parent) and not folders(parent):
             remove(parent, deletable.top)
 
@@ -196,9 +197,9 @@ def _size_below(found: list[StoredFile], folder: str) -> int:
     return sum(file.size for file in found if file.name.startswith(f"{folder}/"))
 
 
-def _is_study(place: str) -> bool:
+def _is_study(location: str) -> bool:
     """Say whether a folder holds what sepray writes: a lock, or of a remote study nothing but checkpoints."""
-    if "://" not in place:
-        return (Path(place) / "lock").is_file() or (Path(place) / "outbox.db").is_file()
-    names = {file.name.partition("/")[0] for file in files(place)}
+    if "://" not in location:
+        return (Path(location) / "lock").is_file() or (Path(location) / "outbox.db").is_file()
+    names = {file.name.partition("/")[0] for file in files(location)}
     return bool(names) and names <= _WITHOUT_LOCK

@@ -57,13 +57,13 @@ class Deletion:
         going = sum(outcome(trial) == UNFINISHED for trial in (*trials, *again))
         unfinished = f", {going} of them not finished," if going else ""
         lines = [f"{' and '.join(counts)}{unfinished} in {mask(saved.storage)}"]
-        places = {str(saved.folder): files(str(saved.folder))}
+        locations = {str(saved.folder): files(str(saved.folder))}
         if is_remote(saved.storage_path):
-            places[saved.checkpoints] = files(saved.checkpoints)
-        for place, found in places.items():
+            locations[saved.checkpoints] = files(saved.checkpoints)
+        for location, found in locations.items():
             if found:
                 size = terminal.size(sum(file.size for file in found))
-                lines.append(f"{plural(len(found), 'file')}, {size}, in {mask(place)}")
+                lines.append(f"{plural(len(found), 'file')}, {size}, in {mask(location)}")
         if self.tracked is not None and self.runs:
             uri = mask(str(self.tracking_uri))
             lines.append(

@@ -32,7 +32,7 @@ _WIDTH = 15
 def text(result: Findings) -> str:
     """Return a result as the text that ``repr`` gives: one line for each fact."""
     lines = [f"{title(result)}", *result.conclusion.splitlines(), *trials(result)]
-    lines += [f"{name:{_WIDTH}}{place}" for name, place in locations(result).items()]
+    lines += [f"{name:{_WIDTH}}{location}" for name, location in locations(result).items()]
     return "\n  ".join(lines)
 
 

@@ -89,9 +89,9 @@ def _partners(beats: Tensor, true: Tensor, tolerance: float) -> tuple[Tensor, Te
     for k in range(true.shape[-1]):
         time = true[..., k, None]
         following = torch.maximum(following, (beats < time - tolerance).sum(-1, keepdim=True))
-        place = following.clamp(max=beats.shape[-1] - 1)
-        near = (following == place) & ((beats.gather(-1, place) - time).abs() <= tolerance)
-        found.scatter_(-1, place, found.gather(-1, place) | near)
+        nearest = following.clamp(max=beats.shape[-1] - 1)
+        near = (following == nearest) & ((beats.gather(-1, nearest) - time).abs() <= tolerance)
+        found.scatter_(-1, nearest, found.gather(-1, nearest) | near)
         matched[..., k] = near[..., 0]
         following = following + near
     return found, matched

@@ -144,8 +144,8 @@ def _statistic(table: Values, parts: Sequence[UnitCodes], centre: str) -> Callab
 def _how_often(drawn: NDArray[np.int64], count: int) -> Values:
     """Return how often each of ``count`` is among those drawn ``[..., drawn]``, ``[..., count]``."""
     flat = drawn.reshape(-1, drawn.shape[-1])
-    places = flat + count * np.arange(len(flat))[:, None]
-    return np.bincount(places.ravel(), minlength=count * len(flat)).reshape(*drawn.shape[:-1], count).astype(np.float64)
+    cells = flat + count * np.arange(len(flat))[:, None]
+    return np.bincount(cells.ravel(), minlength=count * len(flat)).reshape(*drawn.shape[:-1], count).astype(np.float64)
 
 
 def _weighted_median(values: Values, weights: Values) -> Values:

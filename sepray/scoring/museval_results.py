@@ -49,8 +49,8 @@ def files(folder: Path) -> list[Path]:
     Raises:
         UsageError: there are no files, or one is a link that leads out of the folder.
     """
-    place = folder / "test" if (folder / "test").is_dir() else folder
-    found = sorted(path for path in place.rglob("*.json") if path.is_file()) if place.is_dir() else []
+    inner = folder / "test" if (folder / "test").is_dir() else folder
+    found = sorted(path for path in inner.rglob("*.json") if path.is_file()) if inner.is_dir() else []
     refuse_links(found, folder)
     if not found:
         raise UsageError(

@@ -87,15 +87,15 @@ def ranked(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     A value of a complete trial has its rank among those of the arm's complete trials, an intermediate value among those
     that trials of the arm have at the same epoch. Values that are not finite stay.
     """
-    places: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+    groups: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     for trial in trials:
-        for place, value in _values(trial):
-            places[place].append(value)
-    for values in places.values():
+        for group, value in _values(trial):
+            groups[group].append(value)
+    for values in groups.values():
         values.sort()
 
-    def rank(place: tuple[str, str, int], value: float) -> float:
-        values = places[place]
+    def rank(group: tuple[str, str, int], value: float) -> float:
+        values = groups[group]
         return (bisect_left(values, value) + 0.5) / len(values) if math.isfinite(value) else value
 
     found = []

@@ -98,11 +98,11 @@ def with_budget(spec: StudySpec, full: StudySpec | None, arguments: Sequence[str
     Raises:
         UsageError: the flag names another budget, or the study has no long form.
     """
-    places = [k for k, argument in enumerate(arguments) if argument.partition("=")[0] == "--budget"]
-    if not places:
+    positions = [k for k, argument in enumerate(arguments) if argument.partition("=")[0] == "--budget"]
+    if not positions:
         return spec
-    first = arguments[places[0]]
-    given = first.partition("=")[2] if "=" in first else "".join(arguments[places[0] + 1 : places[0] + 2])
+    first = arguments[positions[0]]
+    given = first.partition("=")[2] if "=" in first else "".join(arguments[positions[0] + 1 : positions[0] + 2])
     if given != "full":
         raise UsageError(f"--budget takes full, not {given!r}")
     if full is None:

@@ -65,11 +65,11 @@ def is_named_cluster(address: str) -> bool:
     if address in (os.environ.get("RAY_ADDRESS"), "local"):  # the latter is no cluster: Ray is started here
         return True
     told = mask(address)
-    leads_there = told == address or (place(address) is not None and place(told) == place(address))
+    leads_there = told == address or (endpoint(address) is not None and endpoint(told) == endpoint(address))
     return leads_there and private_list.is_named("address", told)
 
 
-def place(address: str) -> tuple[str, ...] | None:
+def endpoint(address: str) -> tuple[str, ...] | None:
     """Return where an address leads: scheme, user, host, port, path and query, without passwords.
 
     None where programs could disagree about the host: it cannot be parsed, or there is an ``@`` after it, a backslash

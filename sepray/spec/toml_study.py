@@ -185,8 +185,8 @@ def _typed(name: str, value: object, kind: Any) -> Any:
         return pydantic.TypeAdapter(kind).validate_json(json.dumps(value, default=str), strict=True)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        place = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
+        indices = "".join(f"[{part}]" for part in first["loc"] if isinstance(part, int))
         why = first["msg"][:1].lower() + first["msg"][1:]
-        raise UsageError(f"{name}{place} = {json.dumps(first['input'], default=str)}: {why}") from None
+        raise UsageError(f"{name}{indices} = {json.dumps(first['input'], default=str)}: {why}") from None
     except pydantic.PydanticSchemaGenerationError:
         raise UsageError(f"{name} cannot be given in a TOML file; write the study in Python") from None

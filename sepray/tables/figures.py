@@ -85,7 +85,7 @@ def curves(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Compa
     wide = 2 if figure.tail else 1
     drawing, grid = new_figure(0.9 + 2.4 * len(part.sources), len(part.sources), wide, squeeze=False)
     for axes, source in zip(grid, part.sources, strict=True):
-        for place, row in enumerate(rows):
+        for position, row in enumerate(rows):
             values = _curve(row, source, measure)
             if values is None:
                 continue
@@ -93,7 +93,7 @@ def curves(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Compa
             steps = np.arange(1, values.shape[1] + 1) / period
             first = int(values.shape[1] * (1 - figure.tail))
             for panel, start in zip(axes, (0, first), strict=False):
-                _lines(panel, steps[start:], values[:, start:], row.label, SOURCES[place % len(SOURCES)])
+                _lines(panel, steps[start:], values[:, start:], row.label, SOURCES[position % len(SOURCES)])
         for panel in axes:
             unit = MEASURES[measure].unit
             panel.set_ylabel(f"{source}: {measure_words(measure)}" + (f" ({unit})" if unit else ""), fontsize=8.5)
@@ -129,9 +129,9 @@ def discriminators(figure: Figure, rows: Sequence[Drawn], part: PartTable, resul
         for k, source in enumerate(signal.sources):
             axes = grid[k, column]
             others = [s for s in signal.sources if s != source]
-            for place, other in enumerate(others):
+            for position, other in enumerate(others):
                 values = outputs[source][f"{other} estimate"]
-                axes.plot(np.arange(1, len(values) + 1), values, ".", color=SOURCES[place], label=f"of {other}")
+                axes.plot(np.arange(1, len(values) + 1), values, ".", color=SOURCES[position], label=f"of {other}")
             axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
             axes.set(ylim=(-0.03, 1.03), title=f"{label}\nD of {source}")
             axes.title.set_fontsize(8.5)
@@ -170,8 +170,8 @@ def boxes(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Compar
     drawing, grid = new_figure(0.9 + 1.8 * height, height, width, squeeze=False)
     for axes, measure in zip(grid, part.measures, strict=True):
         for panel, source in zip(axes, part.sources, strict=True):
-            place = signal.sources.index(source)
-            stats = {name: box(scores[measure][..., place]) for name, scores in shown.items() if measure in scores}
+            position = signal.sources.index(source)
+            stats = {name: box(scores[measure][..., position]) for name, scores in shown.items() if measure in scores}
             if drawn := [{**one, "label": name} for name, one in stats.items() if one]:
                 panel.bxp(drawn, showmeans=True, showfliers=False, widths=0.6)
             panel.set_title(source, fontsize=8.5)
@@ -200,11 +200,11 @@ def box(scores: NDArray[np.float64]) -> dict[str, float]:
 def _first_item(estimates: Mapping[str, Tensor], part: PartTable, data: TaskData) -> Drawing:
     """Draw estimates ``[source, channel, *signal]`` of the first test item between its mixture and its sources."""
     signal, mixture, truth = data.signal, data.test.mixture[0], data.test.sources[0]
-    places = [signal.sources.index(source) for source in part.sources]
-    shown: dict[str, list[Tensor]] = {"mixture": [mixture] * len(places)}
-    shown |= {label: [found[k] for k in places] for label, found in estimates.items()}
-    shown["truth"] = [truth[k] for k in places]
-    drawing, grid = new_figure(0.7 + 1.5 * len(places), len(places), len(shown), squeeze=False)
+    indices = [signal.sources.index(source) for source in part.sources]
+    shown: dict[str, list[Tensor]] = {"mixture": [mixture] * len(indices)}
+    shown |= {label: [found[k] for k in indices] for label, found in estimates.items()}
+    shown["truth"] = [truth[k] for k in indices]
+    drawing, grid = new_figure(0.7 + 1.5 * len(indices), len(indices), len(shown), squeeze=False)
     for column, (label, images) in enumerate(shown.items()):
         for axes, source, image in zip(grid[:, column], part.sources, images, strict=True):
             _image(axes, image, mixture, len(signal.shape) == 1)

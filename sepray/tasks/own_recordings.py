@@ -288,11 +288,11 @@ def _synthesise(folder: Path, sources: tuple[str, ...], seed: int) -> None:
     for number in range(6):
         (folder / f"s{number}").mkdir()
         total = np.zeros(1000)
-        for place, source in enumerate(sources):
-            beats = varied_ecg.beats(random, 1, (60.0 + 40 * place, 90.0 + 40 * place), 4)
-            shapes = varied_ecg.shapes(random, beats.period, fetal=place > 0)
+        for order, source in enumerate(sources):
+            beats = varied_ecg.beats(random, 1, (60.0 + 40 * order, 90.0 + 40 * order), 4)
+            shapes = varied_ecg.shapes(random, beats.period, fetal=order > 0)
             wider = varied_ecg.widenings(random, beats)
-            signal = varied_ecg.drawn(beats, shapes, wider, 250, 1500)[0, 250:1250] / (1 + place)
+            signal = varied_ecg.drawn(beats, shapes, wider, 250, 1500)[0, 250:1250] / (1 + order)
             total += signal
             _write(folder / f"s{number}" / f"{source}.csv", signal)
         _write(folder / f"s{number}" / f"{_MIXTURE}.csv", total + 0.01 * random.standard_normal(1000))

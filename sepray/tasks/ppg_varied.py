@@ -133,8 +133,8 @@ class Config:
     def _motion(self, random: np.random.Generator, items: int, seconds: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return a burst of slow noise in each item, ``[item, time]``."""
         length = random.uniform(*_MOTION_SECONDS, (items, 1))
-        place = (seconds - random.uniform(0, seconds[-1], (items, 1))) / length
-        window = np.where(np.abs(place) < 0.5, np.square(np.cos(np.pi * place)), 0.0)
+        position = (seconds - random.uniform(0, seconds[-1], (items, 1))) / length
+        window = np.where(np.abs(position) < 0.5, np.square(np.cos(np.pi * position)), 0.0)
         burst = varied_ecg.coloured(random, items, len(seconds), self.sample_rate, 1, 0.5)
         motion: NDArray[np.float64] = random.uniform(*_MOTION, (items, 1)) * window * burst
         return motion

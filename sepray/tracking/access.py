@@ -48,8 +48,12 @@ def require_access(uri: str, experiment: str) -> str:
         _ask(uri, "experiments/set-experiment-tag", tag={"experiment_id": number}, what=f"experiment {experiment}")
     if _part(_ask(uri, "registered-models/get", {"name": experiment}), "registered_model"):
         _ask(uri, "registered-models/set-tag", tag={"name": experiment}, what=f"registered model {experiment}")
-    place = _location(own) or _location(_ask(uri, "experiments/get", {"experiment_id": "0"})).rpartition("/")[0]
-    return place if "://" in place and not place.startswith(("mlflow-artifacts:", "file:", "http:", "https:")) else ""
+    location = _location(own) or _location(_ask(uri, "experiments/get", {"experiment_id": "0"})).rpartition("/")[0]
+    return (
+        location
+        if "://" in location and not location.startswith(("mlflow-artifacts:", "file:", "http:", "https:"))
+        else ""
+    )
 
 
 def _location(answer: Any) -> str:

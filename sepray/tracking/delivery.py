@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import mask
-from .artifact_places import DEFAULT_EXPERIMENT, refusal
+from .artifact_locations import DEFAULT_EXPERIMENT, refusal
 from .calls import FailedError, RefusedError, UnavailableError, call, reason_of
 from .connection import connect
 from .outbox import Operation, Outbox, OutboxError, Rejected, RunKey

@@ -130,17 +130,17 @@ def _has_no_file(folder: Path) -> bool:
     Git would wait for it, or read it for ever, even before it looks at whose repository it is. Only files that git
     always reads are looked at; for others, which settings or folders of the tree may name, git has five seconds.
     """
-    for place in (folder.absolute(), *folder.absolute().parents):
-        found = place / ".git"
+    for above in (folder.absolute(), *folder.absolute().parents):
+        found = above / ".git"
         if os.path.isfile(found):
-            found = place / _named_in(found, "gitdir:")
+            found = above / _named_in(found, "gitdir:")
         elif not os.path.isdir(found):
-            found = place  # which may be a repository without a tree
-            if not os.path.isdir(place / "objects"):
+            found = above  # which may be a repository without a tree
+            if not os.path.isdir(above / "objects"):
                 continue
         common = found / _named_in(found / "commondir", "")
         files = [base / name for base in {found, common} for name in (*_GIT_READS, _named_in(found / "HEAD", "ref:"))]
-        files += [place / name for name in (".gitattributes", ".gitmodules", ".gitignore")]
+        files += [above / name for name in (".gitattributes", ".gitmodules", ".gitignore")]
         return any(os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)) for path in files)
     return False
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import SeprayError, UnreachableError
-from .artifact_places import DEFAULT_EXPERIMENT, refusal
+from .artifact_locations import DEFAULT_EXPERIMENT, refusal
 from .calls import reason_of
 from .connection import import_mlflow
 from .packaged_model import DIGEST, ModelError

@@ -163,5 +163,5 @@ def _here(name: PurePosixPath) -> Path | None:
         return None
     if not inner:
         return Path(spec.origin) if spec.origin and spec.has_location else None
-    places = [Path(place, *inner) for place in spec.submodule_search_locations or ()]
-    return next((place for place in places if place.is_file()), None)
+    candidates = [Path(candidate, *inner) for candidate in spec.submodule_search_locations or ()]
+    return next((candidate for candidate in candidates if candidate.is_file()), None)

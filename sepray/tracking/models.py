@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..disk import links
 from ..errors import UnreachableError, how_to_install, mask
 from . import logged_models, pretrained
-from .artifact_places import trusted_hosts_only
+from .artifact_locations import trusted_hosts_only
 from .calls import PERMANENT, reason_of
 from .connection import connect, import_mlflow, registry_at
 from .environment import default_variables, resolve_uri

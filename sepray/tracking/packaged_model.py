@@ -124,8 +124,8 @@ def load_folder(folder: Path, name: str, author: Callable[[str | None], str] | N
     """
     described = _read(folder, name)
     whose = (lambda: author(described.get("run_id"))) if author else lambda: _owner(folder)
-    with temporary.folder("sepray-model-") as place:
-        data = Path(place)  # a copy: who may write to the model's folder could change what was looked at before its use
+    with temporary.folder("sepray-model-") as copy:
+        data = Path(copy)  # a copy: who may write to the model's folder could change what was looked at before its use
         with _refused(name):
             code = model_code.read(folder, described["flavors"]["python_function"])
             _copy_files(folder / _DATA, data)

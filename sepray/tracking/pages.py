@@ -20,8 +20,8 @@ def runs_page(uri: str, experiment_id: str) -> str:
         uri: MLflow's address.
         experiment_id: id of the experiment.
     """
-    place = LOCAL
+    server = LOCAL
     if is_server(uri):
         parts = urlsplit(uri)
-        place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
-    return f"{place}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+        server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path.rstrip('/')}"
+    return f"{server}/#/experiments/{experiment_id}/runs?workflowType=machine_learning"

@@ -36,13 +36,13 @@ def local_path(location: str | None) -> Path | None:
     return Path(location) if not parts.scheme and Path(location).is_absolute() else None
 
 
-def mlruns_beside(database: Path, place: Path) -> Path:
+def mlruns_beside(database: Path, artifacts: Path) -> Path:
     """Return the place of artifacts in ``mlruns`` beside a database, where it is there; else the place as it is."""
-    names = place.parts
+    names = artifacts.parts
     for k in range(len(names) - 1, 0, -1):
         if names[k] == _MLRUNS and (found := database.parent.joinpath(*names[k:])).exists():
             return found
-    return place
+    return artifacts
 
 
 def update_paths(database: Path) -> None:
@@ -73,7 +73,7 @@ def _former(connection: sqlite3.Connection, database: Path) -> Iterator[str]:
     found = set()
     for name, location in connection.execute("select name, artifact_location from experiments"):
         own = Path(artifact_location(f"sqlite:///{database}", name) or "")
-        place = local_path(location)
-        if place is not None and place.parts[-2:] == own.parts[-2:] and place != own:
+        artifacts = local_path(location)
+        if artifacts is not None and artifacts.parts[-2:] == own.parts[-2:] and artifacts != own:
             found.add(str(location).rpartition("/")[0])
     yield from sorted(found)

@@ -267,8 +267,12 @@ def _top_is_installed(top: str) -> bool:
         return False
     if spec is None:
         return False
-    places = list(spec.submodule_search_locations or ()) or ([spec.origin] if spec.has_location and spec.origin else [])
-    return bool(places) and all(is_installed(Path(place)) or _holds_wheels(Path(place).parent) for place in places)
+    locations = list(spec.submodule_search_locations or ()) or (
+        [spec.origin] if spec.has_location and spec.origin else []
+    )
+    return bool(locations) and all(
+        is_installed(Path(location)) or _holds_wheels(Path(location).parent) for location in locations
+    )
 
 
 @functools.cache

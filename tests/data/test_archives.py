@@ -147,7 +147,7 @@ def test_an_archive_is_gone_through_once_however_many_pictures_it_has(tmp_path, 
 @pytest.mark.parametrize("is_tiled", [False, True])
 def test_strips_and_tiles_of_a_tiff_are_counted_before_they_are_gone_through(is_tiled, monkeypatch):
     """All of them may lie at one place: 15 MB of a picture of tiles of one pixel took minutes."""
-    monkeypatch.setattr(images, "_MOST_PLACES", 16)
+    monkeypatch.setattr(images, "_MOST_PARTS_OF_TIFF", 16)
 
     def tiff(side):
         count = side * side if is_tiled else side

@@ -129,11 +129,11 @@ def test_shapes_have_the_ranges_of_an_adults_or_a_fetus(fetal):
     else:
         assert is_uniform(width, 0.010, 0.026)
     for wave, side in ((1, -1), (3, 1)):
-        assert is_uniform(side * found.places[:, wave] / width, 1.5, 3)
+        assert is_uniform(side * found.centres[:, wave] / width, 1.5, 3)
         assert is_uniform(found.widths[:, wave] / width, 0.6, 1.3)
-    assert is_uniform(found.places[:, 0], -0.2, -0.11)
+    assert is_uniform(found.centres[:, 0], -0.2, -0.11)
     assert is_uniform(found.widths[:, 0], 0.018, 0.05)
-    assert is_uniform(found.places[:, 4], 0.8 * 0.2, 0.8 * 0.32)  # sqrt(0.64) = 0.8
+    assert is_uniform(found.centres[:, 4], 0.8 * 0.2, 0.8 * 0.32)  # sqrt(0.64) = 0.8
     assert is_uniform(found.widths[:, 4], 0.035, 0.09)
 
 
@@ -161,7 +161,7 @@ def test_leads_are_projections_of_one_dipole_and_the_first_is_the_shape_itself()
     seen = varied_ecg.seen_by_leads(random(1), alone, True, 5)
     assert seen.amplitudes.shape == (ITEMS, 5, 5)
     np.testing.assert_array_equal(seen.amplitudes[:, 0], alone.amplitudes)
-    np.testing.assert_array_equal(seen.places, alone.places)
+    np.testing.assert_array_equal(seen.centres, alone.centres)
     # Three components: of the five leads' amplitudes in an item, no more than three are independent.
     strengths = np.linalg.svd(seen.amplitudes, compute_uv=False)
     assert strengths[:, 3].max() < 1e-9 < 0.01 < np.median(strengths[:, 2])
@@ -226,7 +226,7 @@ def test_a_beat_in_several_leads_is_in_each_what_it_is_alone_there():
     together = drawn(found, seen, wider, 250, 1500)
     assert together.shape == (3, 3, 1500)
     for lead in range(3):
-        one = Shapes(seen.places, seen.widths, seen.amplitudes[:, lead])
+        one = Shapes(seen.centres, seen.widths, seen.amplitudes[:, lead])
         np.testing.assert_array_equal(together[:, lead], drawn(found, one, wider, 250, 1500))
 
 

@@ -11,7 +11,7 @@ from sepray.errors import UnreachableError, UsageError
 
 
 @pytest.fixture(params=["path", "uri"])
-def place(request, tmp_path):
+def location(request, tmp_path):
     """The folder ``a`` as a path and as a URI, with two files and an empty folder."""
     (tmp_path / "a" / "deep" / "er").mkdir(parents=True)
     (tmp_path / "a" / "empty").mkdir()
@@ -20,26 +20,26 @@ def place(request, tmp_path):
     return str(tmp_path / "a") if request.param == "path" else f"file://{tmp_path}/a"
 
 
-def test_files_and_folders_are_found(place, tmp_path):
+def test_files_and_folders_are_found(location, tmp_path):
     modified = {name: (tmp_path / "a" / name).stat().st_mtime for name in ("deep/er/y", "x")}
-    assert files(place) == [
+    assert files(location) == [
         StoredFile("deep/er/y", 5, pytest.approx(modified["deep/er/y"], abs=1e-3)),
         StoredFile("x", 3, pytest.approx(modified["x"], abs=1e-3)),
     ]
-    assert folders(place) == ["deep", "empty"]
-    assert files(f"{place}/") == files(place)
+    assert folders(location) == ["deep", "empty"]
+    assert files(f"{location}/") == files(location)
 
 
-def test_what_is_not_there_is_empty_and_needs_no_removal(place):
-    assert files(f"{place}/none") == folders(f"{place}/none") == []
-    remove(f"{place}/none")
+def test_what_is_not_there_is_empty_and_needs_no_removal(location):
+    assert files(f"{location}/none") == folders(f"{location}/none") == []
+    remove(f"{location}/none")
 
 
-def test_files_and_folders_are_removed(place, tmp_path):
-    remove(f"{place}/x")
-    remove(f"{place}/deep")
+def test_files_and_folders_are_removed(location, tmp_path):
+    remove(f"{location}/x")
+    remove(f"{location}/deep")
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["empty"]
-    remove(place)
+    remove(location)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -47,7 +47,7 @@ def test_store_that_is_not_a_local_one_is_cleaned_through_its_file_system(tmp_pa
     (tmp_path / "bucket" / "deep").mkdir(parents=True)
     (tmp_path / "bucket" / "x").touch()
     store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
-    monkeypatch.setattr(file_systems, "open_place", lambda place: (store, place.removeprefix("s3://")))
+    monkeypatch.setattr(file_systems, "open_place", lambda location: (store, location.removeprefix("s3://")))
     remove("s3://bucket/x")
     remove("s3://bucket/deep")
     assert list((tmp_path / "bucket").iterdir()) == []
@@ -58,7 +58,7 @@ def test_size_and_time_that_a_store_does_not_tell_are_0(monkeypatch):
     told = SimpleNamespace(path="bucket/a/b/y", type=fs.FileType.File, size=7, mtime_ns=2_500_000_000)
     inner = SimpleNamespace(path="bucket/a/b", type=fs.FileType.Directory)
     store = SimpleNamespace(get_file_info=lambda selector: [untold, inner, told])
-    monkeypatch.setattr(file_systems, "open_place", lambda place: (store, "bucket/a"))
+    monkeypatch.setattr(file_systems, "open_place", lambda location: (store, "bucket/a"))
     assert files("s3://bucket/a") == [StoredFile("b/y", 7, 2.5), StoredFile("x", 0, 0.0)]
 
 
@@ -144,7 +144,7 @@ class Refusing:
     ],
 )
 def test_store_that_refuses_says_what_to_set(monkeypatch, told, kind, message):
-    monkeypatch.setattr(file_systems, "open_place", lambda place: (Refusing(told), "studies/x"))
+    monkeypatch.setattr(file_systems, "open_place", lambda location: (Refusing(told), "studies/x"))
     with pytest.raises(kind) as failure:
         file_systems.require_place("s3://studies/x", "--storage-path")
     assert message in str(failure.value)
@@ -152,15 +152,15 @@ def test_store_that_refuses_says_what_to_set(monkeypatch, told, kind, message):
     file_systems.require_place("sepray-results", "--storage-path")  # of this machine
 
 
-def test_links_are_not_followed(place, tmp_path):
+def test_links_are_not_followed(location, tmp_path):
     (tmp_path / "private").mkdir()
     (tmp_path / "private" / "thesis").write_text("mine")
     (tmp_path / "a" / "link").symlink_to(tmp_path / "private")
     (tmp_path / "a" / "file").symlink_to(tmp_path / "private" / "thesis")
-    assert [file.name for file in files(place)] == ["deep/er/y", "x"]
-    assert folders(place) == ["deep", "empty"]
+    assert [file.name for file in files(location)] == ["deep/er/y", "x"]
+    assert folders(location) == ["deep", "empty"]
     with pytest.raises(UsageError, match=r"a/link is a link"):
-        remove(f"{place}/link/thesis", place)
-    remove(f"{place}/link", place)
-    remove(place)
+        remove(f"{location}/link/thesis", location)
+    remove(f"{location}/link", location)
+    remove(location)
     assert (tmp_path / "private" / "thesis").read_text() == "mine"

@@ -9,7 +9,7 @@ import torch
 
 from sepray.data import cache
 from sepray.disk import mapping
-from sepray.disk.mapping import Place, Scratch, opened, place_of
+from sepray.disk.mapping import FileSlice, Scratch, opened, slice_of
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def entry(tmp_path):
 
 
 def test_tensors_of_the_cache_lie_in_their_file(entry, tmp_path):
-    places = {name: place_of(tensor) for name, tensor in entry.items()}
+    places = {name: slice_of(tensor) for name, tensor in entry.items()}
     assert {os.path.dirname(place.path) for place in places.values()} == {str(tmp_path / "cache")}
     assert places["b"].offset - places["a"].offset == 6000 * 4
     for name, place in places.items():
@@ -34,39 +34,39 @@ def test_tensors_of_the_cache_lie_in_their_file(entry, tmp_path):
 
 
 def test_items_of_a_tensor_lie_further_on_in_the_file(entry):
-    part = place_of(entry["a"][2:5])
-    assert (part.offset, part.shape) == (place_of(entry["a"]).offset + 2 * 4000, (3, 1000))
+    part = slice_of(entry["a"][2:5])
+    assert (part.offset, part.shape) == (slice_of(entry["a"]).offset + 2 * 4000, (3, 1000))
     np.testing.assert_array_equal(opened(part), np.arange(2000, 5000).reshape(3, 1000))
 
 
 def test_what_is_in_memory_or_out_of_order_has_no_place(entry):
-    assert place_of(torch.zeros(5)) is None
-    assert place_of(entry["a"][:, ::2]) is None
-    assert place_of(entry["a"].T) is None
-    assert place_of(entry["a"][[0, 1]]) is None
-    assert place_of(torch.empty(3, device="meta")) is None
-    assert place_of(entry["a"][:0]) is None
+    assert slice_of(torch.zeros(5)) is None
+    assert slice_of(entry["a"][:, ::2]) is None
+    assert slice_of(entry["a"].T) is None
+    assert slice_of(entry["a"][[0, 1]]) is None
+    assert slice_of(torch.empty(3, device="meta")) is None
+    assert slice_of(entry["a"][:0]) is None
 
 
 def test_tensor_that_was_written_to_differs_from_its_file(entry):
-    before = place_of(entry["a"])
+    before = slice_of(entry["a"])
     entry["a"].mul_(2)
-    assert place_of(entry["a"]) is None
+    assert slice_of(entry["a"]) is None
     assert opened(before)[5, 999] == 5999
 
 
 def test_writing_to_what_was_opened_changes_nothing_else(entry):
-    array = opened(place_of(entry["a"]))
+    array = opened(slice_of(entry["a"]))
     array[:] = 7
-    assert place_of(torch.from_numpy(array)) is None
-    assert opened(place_of(entry["a"]))[0, 3] == 3
+    assert slice_of(torch.from_numpy(array)) is None
+    assert opened(slice_of(entry["a"]))[0, 3] == 3
 
 
 def test_file_that_is_gone_or_another_is_not_opened(entry, tmp_path):
-    place = place_of(entry["a"])
+    place = slice_of(entry["a"])
     content = Path(place.path).read_bytes()
     os.unlink(place.path)
-    assert place_of(entry["a"]) is None
+    assert slice_of(entry["a"]) is None
     assert opened(place) is None
     Path(place.path).write_bytes(content)
     assert opened(place) is None
@@ -74,10 +74,10 @@ def test_file_that_is_gone_or_another_is_not_opened(entry, tmp_path):
 
 @pytest.mark.parametrize("field", range(3))
 def test_place_belongs_to_one_state_of_its_file(entry, field):
-    place = place_of(entry["a"])
+    place = slice_of(entry["a"])
     identity = list(place.identity)
     identity[field] += 1
-    assert opened(Place(place.path, place.offset, place.shape, place.dtype, tuple(identity))) is None
+    assert opened(FileSlice(place.path, place.offset, place.shape, place.dtype, tuple(identity))) is None
 
 
 def test_what_lies_in_no_file_gets_one(tmp_path, monkeypatch):
@@ -86,9 +86,9 @@ def test_what_lies_in_no_file_gets_one(tmp_path, monkeypatch):
     values = torch.arange(300, dtype=torch.float64).reshape(100, 3)
     kept = scratch.kept(values)
     assert torch.equal(kept, values)
-    place = place_of(kept)
+    place = slice_of(kept)
     assert place.path.startswith(str(tmp_path / "new" / "cache" / "sepray-items-"))
-    assert place == place_of(scratch.kept(kept))  # not once more
+    assert place == slice_of(scratch.kept(kept))  # not once more
     small = torch.zeros(2)
     assert scratch.kept(small) is small
 
@@ -99,13 +99,13 @@ def test_what_was_filled_in_a_new_file_is_kept_as_it_is(tmp_path):
     made.copy_(torch.arange(6.0).reshape(3, 2))
     kept = scratch.kept(made)
     assert torch.equal(kept, torch.arange(6.0).reshape(3, 2))
-    assert place_of(kept).path == place_of(made).path
+    assert slice_of(kept).path == slice_of(made).path
 
 
 def test_tensor_of_the_cache_is_kept_where_it_is(entry, tmp_path, monkeypatch):
     monkeypatch.setattr(mapping, "_COPIED_BYTES", 0)
     kept = Scratch(tmp_path).kept(entry["a"][1:])
-    assert place_of(kept) == place_of(entry["a"][1:])
+    assert slice_of(kept) == slice_of(entry["a"][1:])
 
 
 def test_full_disk_is_an_error_and_no_signal(tmp_path, monkeypatch):
@@ -137,6 +137,6 @@ def test_a_folder_of_scratch_goes_with_its_process(tmp_path, monkeypatch):
     monkeypatch.setattr(mapping.atexit, "register", lambda *call: at_exit.append(call))
     made = Scratch(tmp_path).new((2,))
     [(remove, folder)] = at_exit
-    assert Path(place_of(made).path) == Path(folder) / "0"
+    assert Path(slice_of(made).path) == Path(folder) / "0"
     remove(folder)
     assert list(tmp_path.iterdir()) == []

@@ -250,7 +250,7 @@ def test_separator_without_source_files_is_not_compared(spec, files, begun):
 def test_place_of_checkpoints_that_cannot_be_is_nowhere(tmp_path, there):
     stored = {LAST_OWNER: {"checkpoints": there, "folder": "theirs", "host": Surroundings.here().host}}
     study = SimpleNamespace(study_name="small", user_attrs=stored, get_trials=lambda deepcopy: [1])
-    assert continuing.refuse_other_place(study, tmp_path, str(tmp_path), Permissions()) == ""
+    assert continuing.refuse_other_location(study, tmp_path, str(tmp_path), Permissions()) == ""
     stored[LAST_OWNER]["checkpoints"] = "/"
     with pytest.raises(UsageError, match=r"not here but in / on .*, or give --storage-path /;"):
-        continuing.refuse_other_place(study, tmp_path, str(tmp_path), Permissions())
+        continuing.refuse_other_location(study, tmp_path, str(tmp_path), Permissions())

@@ -178,7 +178,7 @@ def look(view, hidden):
     items.mapping.opened = lambda place: None if place.path.startswith(hidden) else opened(place)
     items.PIECE_BYTES = 1 << 20
     found = [items.tensors(view, "cpu")["mixture"] for _ in range(2)]
-    return float(found[0].double().sum()), torch.equal(*found), mapping.place_of(found[1]).path
+    return float(found[0].double().sum()), torch.equal(*found), mapping.slice_of(found[1]).path
 
 with items.served(parameters, sys.argv[3], True) as given:
     total, equal, path = ray.get(look.remote(given["train"], sys.argv[2]))

@@ -17,7 +17,7 @@ from pyarrow import fs
 
 from sepray import fault
 from sepray.disk import file_systems, mapping, shared_copies
-from sepray.disk.mapping import Place, Scratch, place_of
+from sepray.disk.mapping import FileSlice, Scratch, slice_of
 from sepray.execution import items
 from sepray.execution.items import Served, handed, served, tensors
 
@@ -39,7 +39,7 @@ def placed(files, view):
 
 def test_large_items_are_handed_over_by_their_place_and_others_as_they_are(files):
     kept = files.kept(torch.arange(6.0))
-    assert isinstance(handed(kept, large=True), Place)
+    assert isinstance(handed(kept, large=True), FileSlice)
     assert isinstance(handed(kept, large=False), np.ndarray)
     in_memory = handed(torch.arange(6.0), large=True)
     np.testing.assert_array_equal(in_memory, np.arange(6.0))
@@ -169,7 +169,7 @@ def bucket(node, tmp_path, monkeypatch):
     monkeypatch.setattr(file_systems, "open_place", lambda place: (system, "bucket"))
     copy = tmp_path / "bucket" / "x"
     copy.parent.mkdir()
-    copy.write_bytes(Path(node.given.place.path).read_bytes())
+    copy.write_bytes(Path(node.given.file_slice.path).read_bytes())
     node.given = replace(node.given, cache="s3://bucket", copy="bucket/x")
     return copy
 
@@ -180,7 +180,7 @@ def test_node_fetches_from_the_store_of_the_cache(node, bucket):
     assert node.source.asked == []
     cache = shared_copies.local_folder("s3://bucket")
     assert [oct(folder.stat().st_mode & 0o777) for folder in (cache, *cache.iterdir())] == ["0o700", "0o700"]
-    part = replace(node.given.place, offset=4 * 25, shape=(3, 25))
+    part = replace(node.given.file_slice, offset=4 * 25, shape=(3, 25))
     node.source.digest.remote = lambda place: lambda: hashlib.sha256(bucket.read_bytes()[100:400]).hexdigest()
     found = tensors({"mixture": replace(node.given, place=part)}, "cpu")["mixture"]
     assert torch.equal(found, torch.arange(25, 100, dtype=torch.float32).reshape(3, 25))
@@ -233,9 +233,10 @@ def test_items_of_other_studies_give_way_unless_they_are_used(node):
     folder = node.folder / f"fetched-{os.geteuid()}"
     (folder / "left").write_bytes(b"of a study that has ended")
     (folder / "left.partial").write_bytes(b"of a process that was killed")
-    other = Served(Place(*(node.given.place.path, 8, (2,), "<f4", node.given.place.identity)), node.source, "")
+    own = node.given.file_slice
+    other = Served(FileSlice(own.path, 8, (2,), "<f4", own.identity), node.source, "")
     node.source.read.remote = lambda place, start, count: lambda: np.zeros(8, np.uint8)
-    tensors({"mixture": Served(other.place, node.source, node.given.cache)}, "cpu")
+    tensors({"mixture": Served(other.file_slice, node.source, node.given.cache)}, "cpu")
     assert own in fetched(node)
     assert len(fetched(node)) == 2  # in use, and the new one
 
@@ -249,11 +250,11 @@ def test_folder_of_somebody_else_is_refused(node):
 
 
 def test_source_reads_nothing_but_its_study(node):
-    other = Place("/etc/passwd", 0, (4,), "|u1", mapping._identity(os.stat("/etc/passwd")))
+    other = FileSlice("/etc/passwd", 0, (4,), "|u1", mapping._identity(os.stat("/etc/passwd")))
     with pytest.raises(ValueError, match="changed or removed"):
-        items._Source([node.given.place]).read(other, 0, 4)
+        items._Source([node.given.file_slice]).read(other, 0, 4)
     with pytest.raises(ValueError, match="changed or removed"):
-        items._Source([node.given.place]).digest(other)
+        items._Source([node.given.file_slice]).digest(other)
 
 
 def test_items_that_are_gone_end_the_study_and_not_the_trial(bench, files, monkeypatch):
@@ -287,4 +288,4 @@ def test_gpu_without_room_leaves_large_items_on_the_cpu(files, monkeypatch):
 
 def test_place_of_a_study_is_the_same_in_every_stage(files):
     kept = files.kept(torch.arange(10.0))
-    assert handed(kept, True) == handed(kept, True) == place_of(kept)
+    assert handed(kept, True) == handed(kept, True) == slice_of(kept)

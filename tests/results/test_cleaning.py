@@ -158,7 +158,7 @@ def test_outcomes_that_keep_no_checkpoints(finished, spec):
         folder = f"{finished.folder}/search/trial-{3 + len(expected) + 1:05d}"
         save_weights(folder, 1)
         expected.append(folder)
-    assert [item.place for item in deletable_of(spec) if item.kind == "ended"] == expected
+    assert [item.location for item in deletable_of(spec) if item.kind == "ended"] == expected
 
 
 def test_leftovers_of_killed_processes_go_when_they_are_old(finished, spec):
@@ -182,7 +182,7 @@ def test_leftovers_of_killed_processes_go_when_they_are_old(finished, spec):
     age(folder / ".model-new" / "old", 2)
     (folder / ".hidden").write_bytes(b"x")
     age(folder / ".hidden", 2)
-    assert {i.place.removeprefix(f"{folder}/"): i.size for i in deletable_of(spec) if i.kind == "temporary"} == {
+    assert {i.location.removeprefix(f"{folder}/"): i.size for i in deletable_of(spec) if i.kind == "temporary"} == {
         "ray": 3,
         ".model-ab1": 13,
         ".result.json.0a1b2c3d": 5,
@@ -203,7 +203,7 @@ def test_leftover_in_a_folder_that_goes_is_not_counted_twice(run_study, simulati
     folder.mkdir(exist_ok=True)
     (folder / ".epoch-000001-0123456789abcdef.safetensors.0a1b2c3d").write_bytes(b"xxxx")
     age(next(folder.iterdir()), 2)
-    of_trial = [item for item in deletable_of(spec) if str(folder) in item.place]
+    of_trial = [item for item in deletable_of(spec) if str(folder) in item.location]
     assert of_trial == [Deletable("small", "ended", str(folder), 4)]
 
 
@@ -215,7 +215,7 @@ def test_checkpoints_in_an_object_store_are_cleaned_there(run_study, spec, tmp_p
     assert saved.checkpoints == f"file://{tmp_path}/bucket/small/{saved.uid}"
     assert saved.folder == tmp_path / "sepray-results" / "small" / saved.uid
     save_weights(f"{saved.checkpoints}/ray", 1)
-    places = [item.place.removeprefix(f"{saved.checkpoints}/") for item in deletable_of(remote)]
+    places = [item.location.removeprefix(f"{saved.checkpoints}/") for item in deletable_of(remote)]
     assert places == ["search/trial-00001", "search/trial-00002", "search/trial-00003", "ray"]
     clean(remote)
     assert deletable_of(remote) == []
@@ -229,11 +229,11 @@ def test_checkpoints_in_an_object_store_are_cleaned_there(run_study, spec, tmp_p
 
 def test_orphans_are_folders_of_studies_that_the_storage_does_not_have(finished, spec):
     root, uid = Path(spec.stores.storage_path), finished.saved.uid
-    for place in ("small/0a1b2c3d", "gone/11112222", "running/33334444", "gone/not-an-id", "gone/55556666"):
-        (root / place).mkdir(parents=True)
-        (root / place / "weights").write_bytes(b"x" * 10)
-    for place in ("small/0a1b2c3d/lock", "running/33334444/lock", "gone/not-an-id/lock"):
-        (root / place).touch()
+    for location in ("small/0a1b2c3d", "gone/11112222", "running/33334444", "gone/not-an-id", "gone/55556666"):
+        (root / location).mkdir(parents=True)
+        (root / location / "weights").write_bytes(b"x" * 10)
+    for location in ("small/0a1b2c3d/lock", "running/33334444/lock", "gone/not-an-id/lock"):
+        (root / location).touch()
     (root / "gone/11112222/outbox.db").write_bytes(b"x")
     driver = lock(root / "running/33334444", "running")
     assert orphans({("small", uid)}, str(root)) == [
@@ -241,7 +241,7 @@ def test_orphans_are_folders_of_studies_that_the_storage_does_not_have(finished,
         Deletable("small", "orphan", f"{root}/small/0a1b2c3d", 10),
     ]
     driver.close()
-    assert f"{root}/small/{uid}" in [item.place for item in orphans({("other", uid)}, f"{root}/")]
+    assert f"{root}/small/{uid}" in [item.location for item in orphans({("other", uid)}, f"{root}/")]
     for item in orphans({("small", uid)}, str(root)):
         cleaning.delete(item)
     assert sorted(path.name for path in root.iterdir()) == ["gone", "small"]
@@ -259,12 +259,12 @@ def test_orphan_that_is_the_last_of_its_name_leaves_no_empty_folder(tmp_path):
 def test_orphans_in_an_object_store_hold_nothing_but_checkpoints(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     root = f"file://{tmp_path}/bucket"
-    for place in ("gone/0a1b2c3d/search/trial-00000", "gone/0a1b2c3d/finals/trial-00000", "mine/0a1b2c3d/other"):
-        save_weights(f"{root}/{place}", 1)
+    for location in ("gone/0a1b2c3d/search/trial-00000", "gone/0a1b2c3d/finals/trial-00000", "mine/0a1b2c3d/other"):
+        save_weights(f"{root}/{location}", 1)
     (tmp_path / "sepray-results" / "gone" / "0a1b2c3d").mkdir(parents=True)
     (tmp_path / "sepray-results" / "gone" / "0a1b2c3d" / "lock").touch()
     found = orphans(set(), root)
-    assert [item.place for item in found] == [
+    assert [item.location for item in found] == [
         f"{tmp_path}/sepray-results/gone/0a1b2c3d",
         f"{root}/gone/0a1b2c3d",
     ]
@@ -281,7 +281,7 @@ def test_cache_entries_that_nobody_has_read_for_days(tmp_path):
     age(new, 24 * 2)
     (tmp_path / f"folder-{'0' * 16}.safetensors").mkdir()
     assert deletable_in_cache(tmp_path, 3) == [Deletable("", "cached", str(old), 4)]
-    assert [item.place for item in deletable_in_cache(tmp_path, 1)] == [str(old), str(new)]
+    assert [item.location for item in deletable_in_cache(tmp_path, 1)] == [str(old), str(new)]
     assert deletable_in_cache(tmp_path / "none", 0) == []
 
 
@@ -290,7 +290,7 @@ def test_cache_in_the_home_folder(tmp_path, monkeypatch):
     path = tmp_path / f"ecg-{'0' * 16}.safetensors"
     path.write_bytes(b"x")
     age(path, 48)
-    assert [item.place for item in deletable_in_cache(Path("~"), 1)] == [str(path)]
+    assert [item.location for item in deletable_in_cache(Path("~"), 1)] == [str(path)]
 
 
 def test_sentences_count_and_add_up():

@@ -83,4 +83,4 @@ def test_command_names_the_modules_of_separator_task_sampler_and_warm_start(monk
     ("address", "user"), [("ray://lab:x@head:1", "lab"), ("ray://token@head:1", "***"), ("ray://head:1", "")]
 )
 def test_user_of_an_address_is_a_name_and_what_stands_alone_is_a_secret(address, user):
-    assert named_by_user.place(address)[:4] == ("ray", user, "head", "1")
+    assert named_by_user.endpoint(address)[:4] == ("ray", user, "head", "1")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sepray.contracts import Split, Supervision
-from sepray.disk.mapping import Scratch, place_of
+from sepray.disk.mapping import Scratch, slice_of
 from sepray.errors import UsageError
 from sepray.training.views import divides, note, shares_recordings, view
 
@@ -186,7 +186,7 @@ def test_view_is_the_same_wherever_its_tensors_are_made(supervision, tmp_path):
     assert list(found) == list(expected)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     copied = supervision not in (Supervision.NONE, Supervision.PAIRED)
-    assert all((place_of(tensor) is not None) == copied for tensor in found.values())
+    assert all((slice_of(tensor) is not None) == copied for tensor in found.values())
 
 
 def test_semi_paired_view_is_that_of_the_pairs_and_of_the_rest_by_itself():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sepray.tracking.artifact_places import (
+from sepray.tracking.artifact_locations import (
     TRUSTED,
     refusal,
     refusal_of_host,

@@ -32,36 +32,36 @@ _asked: ContextVar[str] = ContextVar("asked", default="")
 _guarded: dict[str, Any] = {}  # by scheme
 
 
-def refusal(place: str, experiment: str, uri: str, default: Callable[[], str | None]) -> str:
-    """Return why files are not sent to a place; empty where they may be.
+def refusal(location: str, experiment: str, uri: str, default: Callable[[], str | None]) -> str:
+    """Return why files are not sent to a location; empty where they may be.
 
     Args:
-        place: address of the files of a run or a model, as MLflow has it.
-        experiment: place of the files of the run's experiment.
+        location: address of the files of a run or a model, as MLflow has it.
+        experiment: location of the files of the run's experiment.
         uri: MLflow's address, as the user has given it.
-        default: returns the place of the default experiment's files (``refusal_of_experiment``); called only where
+        default: returns the location of the default experiment's files (``refusal_of_experiment``); called only where
             needed.
     """
-    if reason := refusal_of_host(place, uri) or refusal_outside_experiment(place, experiment):
+    if reason := refusal_of_host(location, uri) or refusal_outside_experiment(location, experiment):
         return reason
     is_server = urlsplit(uri).scheme in ("http", "https")
     return refusal_of_experiment(experiment, default()) if is_server and _folder(experiment) is not None else ""
 
 
-def refusal_outside_experiment(place: str, experiment: str) -> str:
-    """Return why files are not written to a place; empty where they may be.
+def refusal_outside_experiment(location: str, experiment: str) -> str:
+    """Return why files are not written to a location; empty where they may be.
 
     A folder of this machine must lie below that of the experiment, and behind no link there. A server or an object
     store decides itself.
 
     Args:
-        place: address of the files of a run or a model, as MLflow has it.
-        experiment: place of the files of the run's experiment.
+        location: address of the files of a run or a model, as MLflow has it.
+        experiment: location of the files of the run's experiment.
     """
-    folder, top = _folder(place), _folder(experiment)
+    folder, top = _folder(location), _folder(experiment)
     if folder is None:
         return ""
-    told = f"its files would go to {mask(place)}, which is not a place of its experiment's, {mask(experiment)}"
+    told = f"its files would go to {mask(location)}, which is not a place of its experiment's, {mask(experiment)}"
     if top is None:
         return told
     try:
@@ -94,16 +94,16 @@ def refusal_of_experiment(experiment: str, default: str | None) -> str:
     )
 
 
-def refusal_of_host(place: str, uri: str) -> str:
-    """Return why no files are read from or sent to a host; empty where they may be, or the place names no such host.
+def refusal_of_host(location: str, uri: str) -> str:
+    """Return why no files are read from or sent to a host; empty where they may be, or the location names no such host.
 
     Files are exchanged with the host of MLflow's own address, and with those of ``TRUSTED``.
 
     Args:
-        place: address of files, as MLflow has it.
+        location: address of files, as MLflow has it.
         uri: MLflow's address, as the user has given it.
     """
-    parts, own = urlsplit(place), urlsplit(uri)
+    parts, own = urlsplit(location), urlsplit(uri)
     host = parts.netloc.rpartition("@")[2]
     if parts.scheme == "abfss":
         is_known = bool(_LAKE.fullmatch(parts.netloc)) or _host(host, "https") in _trusted("https")
@@ -119,8 +119,8 @@ def refusal_of_host(place: str, uri: str) -> str:
     if is_known:
         return ""
     return (
-        f"files would be at {mask(place)}, which is no host of MLflow's address, and would get its login; if you know "
-        f"it: {TRUSTED}={host}"
+        f"files would be at {mask(location)}, which is no host of MLflow's address, and would get its login; if you "
+        f"know it: {TRUSTED}={host}"
     )
 
 
@@ -166,9 +166,9 @@ def _trusted(scheme: str) -> list[tuple[str, int] | None]:
     return [_host(each.strip(), scheme) for each in os.environ.get(TRUSTED, "").split(",") if each]
 
 
-def _folder(place: str) -> Path | None:
+def _folder(location: str) -> Path | None:
     """Return the folder of this machine that MLflow would write to, from the current folder on; None for a store."""
-    parts = urlsplit(place)
+    parts = urlsplit(location)
     if parts.scheme not in ("", "file"):
         return None
-    return Path(unquote(parts.path) if parts.scheme else place).absolute()
+    return Path(unquote(parts.path) if parts.scheme else location).absolute()
