@@ -182,7 +182,7 @@ def test_node_fetches_from_the_store_of_the_cache(node, bucket):
     assert [oct(folder.stat().st_mode & 0o777) for folder in (cache, *cache.iterdir())] == ["0o700", "0o700"]
     part = replace(node.given.file_slice, offset=4 * 25, shape=(3, 25))
     node.source.digest.remote = lambda place: lambda: hashlib.sha256(bucket.read_bytes()[100:400]).hexdigest()
-    found = tensors({"mixture": replace(node.given, place=part)}, "cpu")["mixture"]
+    found = tensors({"mixture": replace(node.given, file_slice=part)}, "cpu")["mixture"]
     assert torch.equal(found, torch.arange(25, 100, dtype=torch.float32).reshape(3, 25))
     assert node.source.asked == []
 
@@ -233,8 +233,8 @@ def test_items_of_other_studies_give_way_unless_they_are_used(node):
     folder = node.folder / f"fetched-{os.geteuid()}"
     (folder / "left").write_bytes(b"of a study that has ended")
     (folder / "left.partial").write_bytes(b"of a process that was killed")
-    own = node.given.file_slice
-    other = Served(FileSlice(own.path, 8, (2,), "<f4", own.identity), node.source, "")
+    given = node.given.file_slice
+    other = Served(FileSlice(given.path, 8, (2,), "<f4", given.identity), node.source, "")
     node.source.read.remote = lambda place, start, count: lambda: np.zeros(8, np.uint8)
     tensors({"mixture": Served(other.file_slice, node.source, node.given.cache)}, "cpu")
     assert own in fetched(node)
