@@ -121,7 +121,9 @@ def _announcement(spec: StudySpec, training: PathTraining) -> list[str]:
 
     count, seeds = len(training.names), len(training.seeds)
     names = ", ".join(training.names)
-    lines = [f"From {training.start.name} to the champion's settings, {plural(count, 'setting')} must change: {names}."]
+    lines = [
+        f"From {training.beginning.name} to the champion's settings, {plural(count, 'setting')} must change: {names}."
+    ]
     how = {
         "greedy": "Each step tries all changes that are left",
         "importance": "The settings change by their importance in the search",

@@ -18,7 +18,7 @@ from ..scoring import metrics
 from ..spec import published_settings
 from ..training.trainer import build
 from . import separators_flag
-from .separators_flag import START, NamedSeparator
+from .separators_flag import WARM_START, NamedSeparator
 from .separators_flag import slug as slug
 from .spec import Comparison, Spaces, configured
 
@@ -202,12 +202,12 @@ def _canonical(given: Mapping[str, str], names: Collection[str]) -> dict[str, st
 
 def _with_warm_start(given: Mapping[str, str], configuration: Any) -> dict[str, str]:
     """Return given settings with those of the warm start, ``start.FIELD``, put behind its name."""
-    own = {k: v for k, v in given.items() if not k.startswith(f"{START}.")}
+    own = {k: v for k, v in given.items() if not k.startswith(f"{WARM_START}.")}
     start = [f"{k.partition('.')[2]}={v}" for k, v in given.items() if k not in own]
-    if start and hasattr(configuration, START):
-        own[START] = " ".join([own.get(START, getattr(configuration, START)), *start])
+    if start and hasattr(configuration, WARM_START):
+        own[WARM_START] = " ".join([own.get(WARM_START, getattr(configuration, WARM_START)), *start])
     elif start:
-        own |= {k: v for k, v in given.items() if k.startswith(f"{START}.")}
+        own |= {k: v for k, v in given.items() if k.startswith(f"{WARM_START}.")}
     return own
 
 

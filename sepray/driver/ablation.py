@@ -49,7 +49,7 @@ class Ablation:
     configuration leaves out has the separator's default.
 
     Args:
-        start: configuration that the path begins with.
+        beginning: configuration that the path begins with.
         target: configuration that it leads to.
         arms: arms of the study by name, of which either both configurations have one or none is used.
         defaults: hyperparameters of the separator with their defaults.
@@ -58,25 +58,25 @@ class Ablation:
         names: names of the settings that differ, the arm first, then in the order of the arm or the target.
     """
 
-    def __init__(self, start: Point, target: Point, arms: Mapping[str, Arm], defaults: Mapping[str, Any]) -> None:
-        self.start, self.target = start, target
-        self._arms = arms if start.arm in arms and target.arm in arms else {}
+    def __init__(self, beginning: Point, target: Point, arms: Mapping[str, Arm], defaults: Mapping[str, Any]) -> None:
+        self.beginning, self.target = beginning, target
+        self._arms = arms if beginning.arm in arms and target.arm in arms else {}
         self._defaults = defaults
         if self._arms:
-            searched = (self._arms[start.arm].searched, self._arms[target.arm].searched)
+            searched = (self._arms[beginning.arm].searched, self._arms[target.arm].searched)
             shared = [name for name in searched[1] if name in searched[0]]
         else:
-            shared = list({**target.hyperparameters, **start.hyperparameters})
-        self.names: tuple[str, ...] = (ARM,) * bool(self._arms and start.arm != target.arm)
-        self.names += tuple(name for name in shared if self._value(start, name) != self._value(target, name))
+            shared = list({**target.hyperparameters, **beginning.hyperparameters})
+        self.names: tuple[str, ...] = (ARM,) * bool(self._arms and beginning.arm != target.arm)
+        self.names += tuple(name for name in shared if self._value(beginning, name) != self._value(target, name))
 
     def point(self, changed: Collection[str]) -> Point:
         """Return the configuration in which these settings have the target's values, and all others the start's."""
-        named = {name: self._value(self.target if name in changed else self.start, name) for name in self.names}
+        named = {name: self._value(self.target if name in changed else self.beginning, name) for name in self.names}
         title = f"step {len(changed)}: {list(changed)[-1]}" if changed else "start"
         if not self._arms:
-            return Point(title, {**self._filled(self.start), **named})
-        end = self.target if ARM in changed else self.start
+            return Point(title, {**self._filled(self.beginning), **named})
+        end = self.target if ARM in changed else self.beginning
         arm = self._arms[end.arm]
         values = {name: named.get(name, self._value(end, name)) for name in arm.searched}
         return Point(title, hyperparameters(arm, values), end.arm)
@@ -98,7 +98,7 @@ class Ablation:
         return point.hyperparameters.get(name, self._defaults.get(name))
 
     def _filled(self, point: Point) -> dict[str, Any]:
-        names = {**self.target.hyperparameters, **self.start.hyperparameters}
+        names = {**self.target.hyperparameters, **self.beginning.hyperparameters}
         return {name: self._value(point, name) for name in names}
 
 
@@ -137,10 +137,10 @@ def find_origin(
         there = ", ".join(map(repr, origin_names(prepared, searched))) or "none"
         raise UsageError(f"{name} has no finished published settings {wanted!r}{meant}; a path can begin with: {there}")
     label = wanted or min(published, key=lambda label: published[label].value)
-    spec, start = prepared.spec, published[label]
+    spec, beginning = prepared.spec, published[label]
     epochs = spec.reference_epochs.get(label, 0)
     less = f" ({trained_words(spec.budget.max_epochs, epochs)})" if epochs > spec.budget.max_epochs else ""
-    return label, Point(f"the published settings {label!r}{less}", start.hyperparameters, start.arm)
+    return label, Point(f"the published settings {label!r}{less}", beginning.hyperparameters, beginning.arm)
 
 
 def _published(prepared: PreparedStudy, searched: Iterable[Finished]) -> dict[str, Finished]:
@@ -175,16 +175,16 @@ def walk(ablation: Ablation, names: Sequence[str], greedy: bool) -> Generator[li
         first, *rest = yield [ablation.point(names[:k]) for k in range(len(names) + 1)]
         return first, [(ablation.change(names[:k], name), rest[k]) for k, name in enumerate(names)]
     left, changed, steps = list(names), list[str](), list[tuple[Change, Values]]()
-    start: list[Values] = []
+    beginning: list[Values] = []
     while left:
         tried = [ablation.point([*changed, name]) for name in left]
-        found = list((yield tried if start else [ablation.point(()), *tried]))
-        start = start or [found.pop(0)]
+        found = list((yield tried if beginning else [ablation.point(()), *tried]))
+        beginning = beginning or [found.pop(0)]
         best = min(range(len(left)), key=lambda k: (-len(found[k]), _mean(found[k])))
         name = left.pop(best)
         steps.append((ablation.change(changed, name), found[best]))
         changed.append(name)
-    return start[0], steps
+    return beginning[0], steps
 
 
 def points(count: int, greedy: bool) -> int:

@@ -17,7 +17,7 @@ from ray.tune.search import ConcurrencyLimiter
 from ..errors import UnreachableError
 from .unsaved import UnsavedCallback
 
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 """Seconds between two looks at the nodes."""
 STILL_SECONDS = 60.0
 """Seconds without a running trial after which a study says what it waits for."""
@@ -155,15 +155,15 @@ class Follower(UnsavedCallback):
         self._slots, self._limiter, self._following = Slots(needs, following.concurrency), limiter, following
         self._count = self._slots.now()
         self._limiter.max_concurrent = self._slots.given()
-        self._looked = self._moved = time.monotonic()
+        self._polled = self._moved = time.monotonic()
         self._told = ""
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Adapt the number of trials at once to the cluster's nodes, at most every ``LOOK_SECONDS`` seconds."""
+        """Adapt the number of trials at once to the cluster's nodes, at most every ``POLL_SECONDS`` seconds."""
         now = time.monotonic()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._polled < POLL_SECONDS:
             return
-        self._looked = now
+        self._polled = now
         if any(trial.status == Trial.RUNNING for trial in trials):
             self._moved, self._told = now, ""
         elif now - self._moved >= STILL_SECONDS:

@@ -20,7 +20,7 @@ _LEAST_SECONDS = 60.0
 _FACTOR = 10.0
 _UNKNOWN_SECONDS = 600.0  # before any epoch of the stage has ended
 _COUNTED = 50  # last epochs that say what is usual
-_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 1.0
 
 
 @contextlib.contextmanager
@@ -72,7 +72,7 @@ class HangWatch(UnsavedCallback):
         self._since: dict[str, float] = {}  # by Tune's id: since when nothing was heard
         self._told: set[str] = set()
         self._seconds: deque[float] = deque(maxlen=_COUNTED)
-        self._looked = clock()
+        self._polled = clock()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Begin to wait for a trial's first epoch."""
@@ -89,9 +89,9 @@ class HangWatch(UnsavedCallback):
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Look for trials that have not reported for long."""
         now = self._clock()
-        if now - self._looked < _LOOK_SECONDS:
+        if now - self._polled < _POLL_SECONDS:
             return
-        self._looked = now
+        self._polled = now
         usual = statistics.median(self._seconds) if self._seconds else None
         longest = _UNKNOWN_SECONDS if usual is None else max(_LEAST_SECONDS, _FACTOR * usual)
         for trial in trials:

@@ -23,12 +23,12 @@ class RayWatch(UnsavedCallback):
     """
 
     def __init__(self) -> None:
-        self._looked = time.monotonic()
+        self._polled = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """Look whether Ray lives."""
-        if time.monotonic() - self._looked >= 1.0:
-            self._looked = time.monotonic()
+        if time.monotonic() - self._polled >= 1.0:
+            self._polled = time.monotonic()
             if dead := dead_processes():
                 raise RayDiedError(f"Ray has died ({', '.join(dead)}); the same command goes on")
 

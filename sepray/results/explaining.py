@@ -69,7 +69,7 @@ class PathTraining:
         data: data of the study's task; None: they are loaded.
 
     Attributes:
-        start: configuration that it begins with.
+        beginning: configuration that it begins with.
         names: names of the settings that differ, in the order in which they change or are tried.
         order: ``greedy``, ``importance`` or ``given``.
         seeds: seeds of each step.
@@ -90,13 +90,13 @@ class PathTraining:
         self._champion = self._champions_settings()
         self._rule = finished_trials.rule_of(self._prepared, result.trials_of["search"])
         searched = finished_trials.finished(result.trials_of["search"], self._rule, lambda number: "")
-        self.origin, self.start = find_origin(options.origin, self._prepared, searched, self._champion)
+        self.origin, self.beginning = find_origin(options.origin, self._prepared, searched, self._champion)
         self._defaults = self._prepared.separator.hyperparameters()
-        self._ablation = Ablation(self.start, self._champion, self._prepared.arms, self._defaults)
+        self._ablation = Ablation(self.beginning, self._champion, self._prepared.arms, self._defaults)
         if not self._ablation.names:
             others = [repr(name) for name in origin_names(self._prepared, searched) if name != self.origin]
             other = f"; begin with another: --from {' or '.join(others)}" if others else ""
-            raise UsageError(f"{self.start.name} are the champion's own: there is nothing to explain{other}")
+            raise UsageError(f"{self.beginning.name} are the champion's own: there is nothing to explain{other}")
         count = len(self._ablation.names)
         cheap = points(count, greedy=True) * FEWEST_SEEDS <= MOST_TRAININGS
         self.order = options.order or (GREEDY if cheap else "importance")
@@ -251,7 +251,7 @@ class PathTraining:
         own = [(change, {seed: sign * value for seed, value in values.items()}) for change, values in steps]
         return explained(
             self.origin,
-            self.start.name,
+            self.beginning.name,
             objective_words(single) if single else of_rule,
             single.direction if single else "minimize",
             self.order,

@@ -36,17 +36,17 @@ class RepairingBackend(JournalFileBackend):
         return {name: value for name, value in self.__dict__.items() if name != "_thread"}
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """Yield the records from a number on.
+        """Yield the entries from a number on, one a line.
 
         Raises:
-            StorageError: a record is not as Optuna writes it.
+            StorageError: a line is not as Optuna writes it.
             ValueError: a line before the last is no JSON.
         """
-        for number, record in enumerate(super().read_logs(log_number_from), log_number_from + 1):
-            if not stored_values.is_record(record):
+        for number, line in enumerate(super().read_logs(log_number_from), log_number_from + 1):
+            if not stored_values.is_journal_line(line):
                 told = f"line {number} is not as Optuna writes it; delete that line, or go back to a copy"
                 raise StorageError(mask(f"storage journal://{self._file_path} cannot be read: {told}"))
-            yield record
+            yield line
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Append entries of Optuna's journal to the file, whole also where a signal ends the wait for it.

@@ -182,7 +182,7 @@ _JOURNAL: dict[str, _Check] = {
     **dict.fromkeys(("params", "intermediate_values"), _mapping(_or_none(_is_number))),
     "distributions": _mapping(is_text),
 }
-"""Field of a record in a journal -> whether its value can be Optuna's."""
+"""Field of a line of a journal -> whether its value can be Optuna's."""
 _NEEDED: tuple[tuple[str, ...], ...] = (
     ("study_name", "directions"),
     ("study_id",),
@@ -196,10 +196,10 @@ _NEEDED: tuple[tuple[str, ...], ...] = (
     ("trial_id", "system_attr"),
     (),
 )
-"""Fields that a record must have, by the number of its operation (Optuna's ``JournalOperation``)."""
+"""Fields that a line must have, by the number of its operation (Optuna's ``JournalOperation``)."""
 
 
-def is_record(value: Any) -> bool:
+def is_journal_line(value: Any) -> bool:
     """Say whether a line of a journal can be Optuna's: an operation with its fields, of their types."""
     if not isinstance(value, Mapping) or not _is_whole(value.get("op_code")):
         return False

@@ -42,7 +42,7 @@ def registered(uri: str | None = None) -> list[RegisteredModel]:
     """
     versions = []
     with connected(uri) as client:
-        for model in sorted(all_pages(client.search_registered_models), key=lambda m: str(m.name)):
+        for model in sorted(all_found(client.search_registered_models), key=lambda m: str(m.name)):
             versions += _versions(client, model)
     return versions
 
@@ -51,7 +51,7 @@ def _versions(client: Any, model: Any) -> list[RegisteredModel]:
     aliases: dict[str, list[str]] = {}
     for alias, number in model.aliases.items():
         aliases.setdefault(str(number), []).append(alias)
-    versions = all_pages(client.search_model_versions, filter_string=f"name = {quoted(model.name)}")
+    versions = all_found(client.search_model_versions, filter_string=f"name = {quoted(model.name)}")
     return [
         _version(client, version, tuple(sorted(aliases.get(str(version.version), ()))))
         for version in sorted(versions, key=lambda v: -int(v.version))
@@ -105,7 +105,7 @@ def _run(client: Any, run_id: str | None) -> Any:
         raise
 
 
-def all_pages(search: Any, **arguments: Any) -> list[Any]:
+def all_found(search: Any, **arguments: Any) -> list[Any]:
     """Return the results of a search of the MlflowClient, of all its pages."""
     results: list[Any] = []
     token: str | None = None

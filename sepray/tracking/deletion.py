@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .catalogue import all_pages
+from .catalogue import all_found
 from .models import connected, quoted
 from .run_finding import STUDY_TAG
 
@@ -51,9 +51,9 @@ def tracked(study: str, uri: str) -> TrackedStudy:
     """
     of_study = f"tags.`{STUDY_TAG}` = {quoted(study)}"
     with connected(uri) as client:
-        experiments = [found.experiment_id for found in all_pages(client.search_experiments)]
-        runs = all_pages(client.search_runs, experiment_ids=experiments, filter_string=of_study)
-        found = all_pages(client.search_model_versions, filter_string=of_study)
+        experiments = [found.experiment_id for found in all_found(client.search_experiments)]
+        runs = all_found(client.search_runs, experiment_ids=experiments, filter_string=of_study)
+        found = all_found(client.search_model_versions, filter_string=of_study)
         versions = [client.get_model_version(version.name, version.version) for version in found]
     runs.sort(key=lambda run: "mlflow.parentRunId" not in run.data.tags)
     named = sorted((str(v.name), int(v.version), tuple(sorted(map(str, v.aliases)))) for v in versions)
@@ -89,4 +89,4 @@ def delete_versions(versions: Sequence[ModelVersion], uri: str) -> None:
 
 
 def _versions_of(client: Any, source: str) -> list[Any]:
-    return all_pages(client.search_model_versions, filter_string=f"source_path = {quoted(source)}")
+    return all_found(client.search_model_versions, filter_string=f"source_path = {quoted(source)}")

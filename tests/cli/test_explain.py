@@ -31,7 +31,7 @@ class FakeTraining:
 
     def __init__(self, result, options):
         self.asked.append(options)
-        self.start = type("Start", (), {"name": "the published settings 'CASS'"})
+        self.beginning = type("Beginning", (), {"name": "the published settings 'CASS'"})
         self.names, self.order, self.seeds, self.epochs, self.seconds = ("a", "b"), "greedy", (1, 2, 3), 12, 10.0
         self.left = FakeTraining.left
 

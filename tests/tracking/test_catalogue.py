@@ -105,7 +105,7 @@ def test_all_pages_of_a_search_are_read():
         page.token = {1: "second", 2: "third"}.get(len(asked), "")
         return page
 
-    assert catalogue.all_pages(search, filter_string="x") == [1, 1, 2, 2, 3, 3]
+    assert catalogue.all_found(search, filter_string="x") == [1, 1, 2, 2, 3, 3]
     assert asked == [(token, {"filter_string": "x"}) for token in (None, "second", "third")]
 
 
