@@ -67,10 +67,11 @@ LIMITS = {
   twins and pacemakers were not. Beside a mother of more than 105 beats a minute a fetus is drawn at her own
   rate more often; `sepray evaluate` takes its beats for hers. Leads without a maternal R peak (scalp electrodes) are
   another problem.
-- A baseline that moves as a breath does is taken away from recordings (`sepray separate`, `sepray evaluate
-  --recordings`), and a note says so; not from arrays that are given to the loaded model. Where it is not, a sine of
-  0.25 Hz in DaISy's five abdominal leads, half as high as their largest beat, leaves the fetus in 2 of them; where it
-  is, in 4, as without the sine. One of 0.6 Hz, twice as high as the beat, still costs a lead.
+- What is slower than hearts beat, steps of the level and pops of electrodes are taken away from recordings (`sepray
+  separate`, `sepray evaluate --recordings`), and notes say where that is large; not from arrays that are given to the
+  loaded model. Where it is not, a sine of 0.25 Hz in DaISy's five abdominal leads, half as high as their largest beat,
+  leaves the fetus in 2 of them; where it is, in 4, as without the sine. One of 0.6 Hz, twice as high as the beat,
+  still costs a lead. A pop of less than 3.5 times a beat's height stays, and spoils some seconds.
 - It separates {length:g} s at once at {rate:g} Hz, and each recording in overlapping windows of that length.
 """,
 }

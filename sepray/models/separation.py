@@ -296,7 +296,8 @@ def _write(
         Envelopes of the first channel of the mixture and the estimates, and the number of clipped samples by source.
     """
     offset = levels.offsets[0]  # without which the mixture is drawn on one scale with the estimates
-    less = "its running median" if levels.medians[0] else f"{offset:.6g}" if offset else ""
+    named = {"its running median": levels.medians[0], "its baseline": levels.baseline, f"{offset:.6g}": offset}
+    less = next((words for words, there in named.items() if there), "")
     mixture = f"mixture less {less}" if less else "mixture"
     envelopes = {name: Envelope(recording.frames) for name in (mixture, *files)}
     estimates = estimates_of(recording, model, window, lambda block: envelopes[mixture].add(block[0]), levels)

@@ -1,9 +1,10 @@
 """A recording through a model, block by block: resampled, separated in overlapping windows, and resampled back.
 
 A channel that lies where no training mixture lay (counts of a converter, the constant part of a PPG, unsigned numbers)
-is shifted to their usual level before it is separated. Where its level changes by more than theirs did (steps, drifts),
-a running median is taken away; and where all sources are ECGs, a baseline that moves as a breath does. What was taken
-away is in no estimate, so it stays in what the mixture has beyond their sum.
+is shifted to their usual level before it is separated. Where all sources are ECGs that have no baseline of their own,
+disturbances and what is slower than hearts beat are taken away; of other recordings a running median, where the level
+changes by more than theirs did. What was taken away is in no estimate, so it stays in what the mixture has beyond their
+sum.
 """
 
 from __future__ import annotations
@@ -17,28 +18,31 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..scoring.offsets import (
+    BREATHES,
     MIXTURE_LEVEL,
     NO_BASELINE,
     SOURCE_BASELINE,
-    breathes,
-    farthest,
     jumps,
     offset,
+    slow_share,
     usual_spread,
     wanders,
 )
 from ..signals.baseline import Baseline, with_slow_part
+from ..signals.disturbances import Disturbances, Repaired, disturbances
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
 from ..signals.recording_types import Block, Recording, check_change
 from ..signals.running_median import drift, less_drift, less_running_median, stretches
 from .model import Model
 from .model_signal import lowest_heart_rate, require_sounds
+from .slow_heart import usual_rate
 
 Array = NDArray[np.float32]
 
 _FEWEST_SAMPLES = 16  # of a window
 _PARTS = 4  # of an item, whose levels are looked at
 _MOST_TOLD = 4  # channels in a note
+_SLOWER = 0.85  # of its usual rate: a heart that is slower than the model's is not always as slow
 
 
 @dataclass(frozen=True)
@@ -50,23 +54,33 @@ class Levels:
         medians: samples that the running median of each channel is over, which is taken away before its offset; 0: it
             is not.
         drifts: slope in a sample of the line that is taken away before the running median, which lags in steep ones.
+        disturbances: of the hearts' beats, taken away after the offset; None: they are not.
         baseline: what is taken away at last; None: nothing.
+        told: what the user should know of disturbances.
     """
 
     offsets: tuple[float, ...]
     medians: tuple[int, ...]
     drifts: tuple[float, ...]
+    disturbances: Disturbances | None = None
     baseline: Baseline | None = None
+    told: tuple[str, ...] = ()
 
     def taken_from(self, blocks: Iterable[Block]) -> Iterator[Array]:
         """Yield ``[channel, time]`` without these levels, as float32, a block at a time."""
+        level: Iterable[Block] = self.less_offsets(blocks)
+        if self.disturbances is not None:
+            level = (part.signal for part in self.disturbances.taken_from(level))
+        for block in level if self.baseline is None else self.baseline.taken_from(level):
+            yield np.asarray(block, dtype=np.float32)
+
+    def less_offsets(self, blocks: Iterable[Block]) -> Iterable[Block]:
+        """Return blocks ``[channel, time]`` without the running medians and the offsets alone."""
         offsets = np.array(self.offsets)[:, None]
         if any(self.medians):
             blocks = less_running_median(less_drift(blocks, self.drifts), self.medians)
         # in the block's own type: of float64, float32 would round the samples
-        level = (block - offsets.astype(block.dtype) for block in blocks) if offsets.any() else blocks
-        for block in level if self.baseline is None else self.baseline.taken_from(level):
-            yield np.asarray(block, dtype=np.float32)
+        return (block - offsets.astype(block.dtype) for block in blocks) if offsets.any() else blocks
 
 
 def estimates_of(
@@ -113,9 +127,7 @@ def levels_of(recording: Recording, model: Model) -> Levels:
     """Return what is taken away from a recording before it is separated, which may take reading it through.
 
     It is nothing for models that do not say where their training mixtures lay, and for recordings whose samples have
-    not been read. Levels of stretches as long as the model's items are looked at; then, of what is left without them,
-    of a quarter of that, or half of a recording that is no longer, for steps that do not last; and then the part that
-    is slower than hearts beat.
+    not been read.
     """
     trained = model.metadata.get(MIXTURE_LEVEL)
     none = (0.0,) * recording.channels
@@ -123,8 +135,20 @@ def levels_of(recording: Recording, model: Model) -> Levels:
     if not trained or not recording.locations:
         return nothing
     levels = Levels(tuple(offset(*found, trained) for found in recording.locations), nothing.medians, none)
+    own = model.metadata.get(SOURCE_BASELINE)
+    lowest = lowest_heart_rate(model) / recording.rate
+    if own is None or own > NO_BASELINE or not lowest or recording.frames < _FEWEST_SAMPLES:
+        return _less_medians(recording, model, levels, trained)
+    return _less_disturbances(recording, model, levels, trained, lowest)
+
+
+def _less_medians(recording: Recording, model: Model, levels: Levels, trained: dict[str, float]) -> Levels:
+    """Return levels with the running medians of channels whose level changes.
+
+    Levels of stretches as long as the model's items are looked at; then, of what is left without them, of a quarter of
+    that, or half of a recording that is no longer, for steps that do not last.
+    """
     item = round(model.shape[0] / require_sounds(model) * recording.rate)
-    limits: tuple[float, ...] = ()
     short = min(item // _PARTS, max(_FEWEST_SAMPLES, recording.frames // 2))
     for samples, changes in ((item, wanders), (short, jumps)):
         if samples < _FEWEST_SAMPLES or recording.frames <= samples:
@@ -136,37 +160,77 @@ def levels_of(recording: Recording, model: Model) -> Levels:
                 offsets[channel] = -trained["usual"] * usual_spread(spreads)
                 drifts[channel] += drift(middles, samples)
                 medians[channel] = samples
-        limits = tuple(map(farthest, *found))
         levels = Levels(tuple(offsets), tuple(medians), tuple(drifts))
-    lowest = lowest_heart_rate(model) / recording.rate
-    own = model.metadata.get(SOURCE_BASELINE)
-    if own is None or own > NO_BASELINE or not limits or recording.frames * lowest <= 1:  # less than one beat
-        return levels
-    return replace(levels, baseline=_baseline(levels.taken_from(recording.blocks()), lowest, limits, item, trained))
+    return levels
 
 
-def _baseline(
-    mixture: Iterable[Block], lowest: float, limits: tuple[float, ...], item: int, trained: dict[str, float]
-) -> Baseline | None:
-    """Return the baseline that is taken away from a mixture ``[channel, time]``; None: it hardly moves.
+def _less_disturbances(
+    recording: Recording, model: Model, levels: Levels, trained: dict[str, float], lowest: float
+) -> Levels:
+    """Return levels with disturbances of ECGs, and with what is slower than their hearts beat.
+
+    A breath is told from steps by how fast the level changes, whatever its height: a running median would spoil it.
 
     Args:
-        mixture: blocks of it, without the other levels.
-        lowest: the lowest heart rate, in beats a sample.
-        limits: for each channel, how far a baseline goes at most.
-        item: samples of a training mixture.
-        trained: range of the offsets of these.
+        recording: the mixture.
+        model: the model.
+        levels: offsets of the recording.
+        trained: range of the offsets of training mixtures.
+        lowest: the lowest rate of the model's hearts, in beats a sample. A heart of the recording may be slower.
     """
-    both = (np.concatenate([slow, block - slow]) for block, slow in with_slow_part(mixture, lowest, limits))
+
+    def mixture() -> Iterable[Block]:
+        return levels.less_offsets(recording.blocks())
+
+    found = disturbances(mixture(), recording.frames, lowest)
+    levels = replace(levels, disturbances=found, told=_told_of(found.taken_from(mixture()), recording.rate))
+
+    def repaired() -> Iterable[Block]:
+        return (part.signal for part in found.taken_from(mixture()))
+
+    if recording.frames * lowest <= 1:  # less than one beat has no slow part, but a level of its own without the steps
+        whole = np.concatenate(list(repaired()), axis=-1)
+        places = zip(levels.offsets, np.median(whole, axis=1), whole.std(axis=1), strict=True)
+        return replace(
+            levels, offsets=tuple(own + offset(float(m), float(spread), trained) for own, m, spread in places)
+        )
+    usual = usual_rate(repaired(), recording.frames, recording.rate) / recording.rate
+    if 0 < usual < lowest:
+        lowest = _SLOWER * usual
+    item = round(model.shape[0] / require_sounds(model) * recording.rate)
+    both = (np.concatenate([slow, block - slow]) for block, slow in with_slow_part(repaired(), lowest))
     middles, spreads = stretches(both, item)
     slow, rest = np.split(np.hypot(middles - np.median(middles, axis=1, keepdims=True), spreads), 2)
-    own_limits, levels = list(limits), [0.0] * len(limits)
-    for channel, (left, spread) in enumerate(zip(*(half[len(limits) :] for half in (middles, spreads)), strict=True)):
-        if breathes(slow[channel], rest[channel]):
-            levels[channel] = float(np.median(left)) - trained["usual"] * usual_spread(spread)
-        else:
-            own_limits[channel] = 0.0
-    return Baseline(lowest, tuple(own_limits), tuple(levels)) if any(own_limits) else None
+    left = zip(*(half[len(slow) :] for half in (middles, spreads)), strict=True)
+    own = tuple(float(np.median(middle)) - trained["usual"] * usual_spread(spread) for middle, spread in left)
+    shares = tuple(map(slow_share, slow, rest))
+    return replace(levels, baseline=Baseline(lowest, own, shares))
+
+
+def _told_of(parts: Iterable[Repaired], rate: float) -> tuple[str, ...]:
+    """Return notes on the disturbances of a recording."""
+    far, first, steps, start = np.zeros(0, int), np.zeros(0, int), np.zeros(0, int), 0
+    for part in parts:
+        if not start:
+            far, first, steps = (np.zeros(len(part.signal), int) for _ in range(3))
+        first = np.where(~far.astype(bool) & part.far.any(axis=1), start + part.far.argmax(axis=1), first)
+        far += part.far.sum(axis=1)
+        stepped = part.steps != 0
+        steps += (stepped[:, 1:] & ~stepped[:, :-1]).sum(axis=1)
+        start += part.signal.shape[-1]
+    notes = []
+    away = [
+        f"{count / rate:.2g} s, first at {begin / rate:.6g} s (channel {channel})"
+        for channel, (count, begin) in enumerate(zip(far, first, strict=True), 1)
+        if count
+    ]
+    if away:
+        words = "some samples lie too far away to be of beats (a pop of an electrode?), and nothing is separated there"
+        notes.append(f"{words}: {_told(away)}")
+    stepping = [f"{count} (channel {channel})" for channel, count in enumerate(steps, 1) if count]
+    if stepping:
+        notes.append(f"the level steps, and its steps are in no estimate: {_told(stepping)}")
+    return tuple(notes)
 
 
 def notes_on(recording: Recording, model: Model, levels: Levels | None = None) -> tuple[str, ...]:
@@ -190,8 +254,10 @@ def notes_on(recording: Recording, model: Model, levels: Levels | None = None) -
     if running:
         words = "the level changes by more than in any training mixture; its running median is in no estimate"
         notes = (*notes, f"{words}: {_told(running)}")
-    if taken.baseline is not None:
-        moving = [f"channel {channel}" for channel, limit in enumerate(taken.baseline.limits, 1) if limit]
+    notes = (*notes, *taken.told)
+    shares = () if taken.baseline is None else taken.baseline.shares
+    moving = [f"channel {channel}" for channel, share in enumerate(shares, 1) if share > BREATHES]
+    if taken.baseline is not None and moving:
         words = "the baseline moves as a breath moves it; what is slower than hearts beat is in no estimate"
         notes = (*notes, f"{words}: below {taken.baseline.half * recording.rate:.2g} Hz ({_told(moving)})")
     return notes

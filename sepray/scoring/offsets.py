@@ -5,7 +5,6 @@ The offset of a signal is its median over its standard deviation, so that it doe
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,13 @@ SOURCE_BASELINE = "source_baseline"
 NO_BASELINE = 0.2
 """Slow part of hearts, the rest = 1, up to which it is no more than their beats have."""
 
+BREATHES = 0.4
+"""Slow part of a recording, the rest = 1, beyond which it is told: hearts are separated better without it."""
+
 _TOLERANCE = 0.1  # standard deviations beyond the range that make no difference
 _FAR = 2.5  # likewise, of the level of a stretch: where one lies farther beyond, the level wanders
 _FARTHEST = 10.0  # likewise, of a much shorter stretch
-_BREATHES = (95, 0.4)  # percent of the stretches whose slow part is less than so many times the rest
-_LIMIT = 4.0  # root mean squares of the usual stretch, which a sample of a baseline hardly exceeds
+_NEARLY_ALL = 95  # percent of the hearts
 _USUAL = 40  # percent of the stretches that have a smaller spread than the usual one
 _OFTEN = (95, 1.0)  # percent of the stretches that lie less far than so many standard deviations beyond
 _ITEMS = 1000  # about so many are looked at
@@ -96,38 +97,15 @@ def jumps(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, float
     return bool(_beyond(middles, spreads, trained).max() > _FARTHEST)
 
 
-def farthest(middles: NDArray[Any], spreads: NDArray[Any]) -> float:
-    """Return the largest height that still counts as baseline; what lies farther out is a disturbance.
-
-    Args:
-        middles: ``[stretch]``, medians of stretches that are short beside an item.
-        spreads: their standard deviations.
-    """
-    return _LIMIT * usual_spread(np.hypot(middles, spreads))
-
-
-def breathes(slow: NDArray[Any], rest: NDArray[Any]) -> bool:
-    """Return whether the slow part of a signal is so large that it is separated better without it.
-
-    It is if in one stretch of twenty the slow part is more than 0.4 times as large as the rest. Three items in ten
-    of ``ecg:varied`` have one, in which both hearts are nearer to the truth without it (``benchmarks/wander.py``).
+def slow_share(slow: NDArray[Any], rest: NDArray[Any]) -> float:
+    """Return how large the slow part of a signal is where it is largest, the rest = 1; 0 if it is silent.
 
     Args:
         slow: ``[stretch]``, root mean squares of the slow part in stretches as long as training mixtures.
         rest: likewise, of the signal without it. What is quieter than usual is counted in the usual one.
     """
-    return slow_share(slow, rest) > _BREATHES[1]
-
-
-def slow_share(slow: NDArray[Any], rest: NDArray[Any]) -> float:
-    """Return how large the slow part of a signal is, the rest = 1, in all but one stretch of twenty; 0 if it is silent.
-
-    Args:
-        slow: as for ``breathes``.
-        rest: likewise.
-    """
     units = np.maximum(rest, usual_spread(rest))
-    return float(np.percentile(slow / units, _BREATHES[0])) if units.all() else 0.0
+    return float(np.max(slow / units)) if units.all() else 0.0
 
 
 def source_baseline(sources: NDArray[Any], lowest: float) -> float:
@@ -141,10 +119,10 @@ def source_baseline(sources: NDArray[Any], lowest: float) -> float:
     hearts = np.asarray(some, dtype=np.float64).reshape(-1, sources.shape[-1])
     shares = []
     for heart in hearts[hearts.std(axis=1) > 0]:
-        parts = zip(*with_slow_part([heart[None]], lowest, (math.inf,)), strict=True)
+        parts = zip(*with_slow_part([heart[None]], lowest), strict=True)
         signal, slow = (np.concatenate(part, axis=-1) for part in parts)
         shares.append(slow.std() / (signal - slow).std())
-    return float(np.percentile(shares, _BREATHES[0])) if shares else 0.0
+    return float(np.percentile(shares, _NEARLY_ALL)) if shares else 0.0
 
 
 def _beyond(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, float]) -> NDArray[np.float64]:

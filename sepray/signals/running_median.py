@@ -29,7 +29,7 @@ def stretches(blocks: Iterable[Block], length: int) -> tuple[NDArray[np.float64]
     stride = max(1, half // _SAMPLES)
     found = []
     before: NDArray[np.float64] | None = None
-    for part in _halves(blocks, half):
+    for part in parts(blocks, half):
         some = part[:, ::stride].astype(np.float64)
         found.append(_location(some) if before is None else _location(np.concatenate([before, some], axis=-1)))
         before = some
@@ -39,14 +39,14 @@ def stretches(blocks: Iterable[Block], length: int) -> tuple[NDArray[np.float64]
     return np.stack(middles, 1), np.stack(spreads, 1)
 
 
-def _halves(blocks: Iterable[Block], half: int) -> Iterator[Block]:
-    """Yield ``[channel, time]`` in parts of ``half`` samples, the last one with what is left."""
+def parts(blocks: Iterable[Block], length: int) -> Iterator[Block]:
+    """Yield ``[channel, time]`` in parts of ``length`` samples, the last one with what is left."""
     held: Block | None = None
     for block in blocks:
         held = block if held is None else np.concatenate([held, block], axis=-1)
-        while held.shape[-1] >= 2 * half:
-            yield held[:, :half]
-            held = held[:, half:]
+        while held.shape[-1] >= 2 * length:
+            yield held[:, :length]
+            held = held[:, length:]
     if held is not None:
         yield held
 
@@ -89,6 +89,12 @@ def less_running_median(blocks: Iterable[Block], lengths: Sequence[int]) -> Iter
         lengths: samples that the median of each channel is taken over, made odd; 0: the channel stays as it is.
     """
     reach = max(lengths) // 2
+    for held in surrounded(blocks, reach):
+        yield _centre(held, reach, lengths)
+
+
+def surrounded(blocks: Iterable[Block], reach: int) -> Iterator[NDArray[np.float64]]:
+    """Yield a signal ``[channel, time]`` in parts that have ``reach`` samples more at either end; ends are mirrored."""
     held: NDArray[np.float64] | None = None  # from `reach` samples before the next one on
     begun = False
     for block in blocks:
@@ -96,11 +102,10 @@ def less_running_median(blocks: Iterable[Block], lengths: Sequence[int]) -> Iter
         if not begun and held.shape[-1] > reach:
             held, begun = np.pad(held, ((0, 0), (reach, 0)), mode="symmetric"), True
         if begun and held.shape[-1] > 2 * reach:
-            yield _centre(held, reach, lengths)
+            yield held
             held = held[:, held.shape[-1] - 2 * reach :]
     if held is not None:
-        whole = np.pad(held, ((0, 0), (0 if begun else reach, reach)), mode="symmetric")
-        yield _centre(whole, reach, lengths)
+        yield np.pad(held, ((0, 0), (0 if begun else reach, reach)), mode="symmetric")
 
 
 def _centre(held: NDArray[np.float64], reach: int, lengths: Sequence[int]) -> NDArray[np.float64]:

@@ -234,14 +234,13 @@ def of_hearts(sources=("maternal", "fetal")):
 def test_a_baseline_that_breathes_is_in_no_estimate_of_a_heart(height):
     recording = open_array(np.stack([BEATS, BEATS + 8 * height * BREATH]).astype(np.float32), 64)
     levels = levels_of(recording, of_hearts())
-    assert [limit > 8 * height for limit in levels.baseline.limits] == [False, True]
+    assert [share > 0.4 for share in levels.baseline.shares] == [False, True]
     mixture = []
     found = np.concatenate(list(estimates_of(recording, of_hearts(), None, mixture.append)), axis=-1)[0]
     np.testing.assert_allclose(np.concatenate(mixture, axis=-1), found, atol=1e-5)
-    np.testing.assert_allclose(found[0], BEATS, atol=1e-5)
-    inner = found[1, 300:-300]  # the mirrored ends have a corner
-    assert np.abs(inner - BEATS[300:-300]).max() < 0.5
-    assert np.median(inner) == pytest.approx(0, abs=0.1)
+    assert np.abs(found - BEATS)[:, 64:-64].max() < 0.5
+    assert np.abs(found - BEATS).max() < 1.5
+    assert np.median(found[1]) == pytest.approx(0, abs=0.1)
     assert notes_on(recording, of_hearts(), levels) == (
         "the baseline moves as a breath moves it; what is slower than hearts beat is in no estimate: below 0.75 Hz "
         "(channel 2)",
@@ -255,13 +254,78 @@ def test_a_baseline_stays_where_a_source_may_be_slow_and_where_there_is_no_beat(
     assert levels_of(open_array(moving[:, :64], 64), of_hearts()).baseline is None
     assert levels_of(open_array(moving[:, :640], 64), of_hearts()).baseline is not None
     beside = levels_of(open_array(np.concatenate([0 * moving, moving]), 64), of_hearts()).baseline
-    assert beside.limits[0] == beside.levels[0] == 0 < beside.limits[1]  # one is silent
+    assert beside.shares[0] == beside.levels[0] == 0 < beside.shares[1]  # one is silent
     for share in (0.21, None):  # the hearts that it was trained on have one of their own, or may have
         other = of_hearts()
         other.metadata["source_baseline"] = share
         assert levels_of(open_array(moving, 64), other).baseline is None
+        assert levels_of(open_array(moving, 64), other).disturbances is None
     assert lowest_heart_rate(of_hearts(("heart", "breath"))) == lowest_heart_rate(of_hearts(("x", "y"))) == 0
     assert lowest_heart_rate(of_hearts()) == 1
     pulse = of_hearts()
     pulse.metadata["hearts"]["pulses"] = ["maternal", "fetal"]
     assert lowest_heart_rate(pulse) == 0
+
+
+def separated_by(ready, values):
+    """Return what the model of hearts is given of ``[time]``, and the notes."""
+    recording = open_array(values.astype(np.float32), 64)
+    levels = levels_of(recording, ready)
+    found = np.concatenate(list(estimates_of(recording, ready, levels=levels)), axis=-1)[0, 0]
+    return found, notes_on(recording, ready, levels)
+
+
+@pytest.mark.parametrize("height", [40.0, 1e6])
+@pytest.mark.parametrize("seconds", [0.05, 0.45])
+def test_a_pop_spoils_no_beats_around_it_and_is_told(seconds, height):
+    pop = np.abs(np.arange(4000) / 64 - 20.3) < seconds / 2
+    found, notes = separated_by(of_hearts(), BEATS + height * pop)
+    away = np.abs(np.arange(4000) / 64 - 20.3) > seconds / 2 + 0.06
+    assert np.abs(found - BEATS)[away].max() < 0.8
+    assert np.abs(found).max() < 9
+    (note,) = notes
+    assert note.startswith(
+        "some samples lie too far away to be of beats (a pop of an electrode?), and nothing is separated there: 0."
+    )
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("frames", [60, 128, 256])
+def test_a_step_is_taken_away_wherever_it_is_in_a_recording_of_an_item_or_less(frames, share):
+    found, notes = separated_by(of_hearts(), BEATS[:frames] + 1000.0 * (np.arange(frames) >= share * frames))
+    assert np.abs(found).max() < 12
+    assert abs(np.median(found)) < 1
+    assert notes
+
+
+def test_a_step_in_a_long_recording_is_told_and_no_beat_is_changed():
+    found, notes = separated_by(of_hearts(), BEATS + 1000.0 * (np.arange(4000) >= 2000))
+    away = np.abs(np.arange(4000) - 2000) > 60
+    assert np.abs(found - BEATS)[away].max() < 0.8
+    assert "the level steps, and its steps are in no estimate: 1 (channel 1)" in notes
+
+
+@pytest.mark.parametrize(("hertz", "height"), [(0.05, 80), (0.1, 40), (0.25, 20)])
+def test_a_slow_breath_of_any_height_leaves_beats_as_they_are(hertz, height):
+    """A running median before it is not smooth, and its corners stayed in the beats."""
+    breath = height * np.sin(2 * np.pi * hertz * np.arange(4000) / 64)
+    found, notes = separated_by(of_hearts(), BEATS + breath)
+    assert np.abs(found - BEATS)[64:-64].max() < 0.8
+    assert [note[:32] for note in notes if "offset" not in note] == ["the baseline moves as a breath m"]
+
+
+def test_one_breath_in_a_long_recording_is_taken_away_and_told():
+    breath = np.where(np.abs(np.arange(4000) - 2000) < 64, 16 * np.cos(np.pi * (np.arange(4000) - 2000) / 128), 0)
+    found, notes = separated_by(of_hearts(), BEATS + breath)
+    assert np.abs(found - BEATS).max() < 3
+    assert [note[:32] for note in notes] == ["the baseline moves as a breath m"]
+
+
+@pytest.mark.parametrize("rate", [40, 45, 75])
+def test_slow_hearts_and_high_t_waves_are_no_breath(rate):
+    time = np.arange(4000) / 64
+    after = np.mod(time, 60 / rate)
+    beats = np.exp(-0.5 * ((after - 0.1) / 0.02) ** 2) + 0.8 * np.exp(-0.5 * ((after - 0.42) / 0.08) ** 2)
+    found, notes = separated_by(of_hearts(), beats)
+    assert np.ptp((found - beats)[128:-128]) < 0.1
+    assert not [note for note in notes if "breath" in note]

@@ -1,0 +1,38 @@
+"""How fast the heart of a recording beats, which may be slower than those that a model has learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..signals.recording_types import Block
+from ..signals.running_median import parts
+
+_SECONDS = 10.0  # of a part that is looked at
+_PARTS = 12  # at most
+_CHANNELS = 8  # at most
+_SLOWEST, _FASTEST = 40.0, 115.0  # beats a minute, of adults
+
+
+def usual_rate(blocks: Iterable[Block], frames: int, rate: float) -> float:
+    """Return the usual heart rate of an adult's ECG in beats a second; 0 where most parts of it show no beats.
+
+    Args:
+        blocks: the recording, ``[channel, time]`` at a time.
+        frames: samples of a channel.
+        rate: samples a second.
+    """
+    import torch
+
+    from ..signals.beats import detect
+
+    length = min(frames, round(_SECONDS * rate))
+    every = max(1, frames // length // _PARTS)
+    rates: list[float] = []
+    for number, part in enumerate(parts(blocks, length)):
+        if number % every == 0:
+            signal = torch.from_numpy(np.asarray(part[:_CHANNELS], np.float64))
+            rates += detect(signal, rate, _SLOWEST, _FASTEST).rate.tolist()
+    found = [beats for beats in rates if beats]
+    return float(np.median(found)) / 60 if 2 * len(found) > len(rates) else 0.0

@@ -1,0 +1,116 @@
+"""Disturbances of an ECG: levels that step, and samples that lie far beyond its beats. Taken away block by block.
+
+Both are told from beats and breaths by a running median over about a beat. It changes at once where the level steps
+(an electrode that is moved, an amplifier that was saturated), and hardly sees what is shorter than half of its length
+(a pop of an electrode): that lies far from it. So its fast changes are taken away for good, and far samples are put on
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .recording_types import Block
+from .running_median import parts, surrounded
+
+Signal = NDArray[np.float64]
+
+_SHORT = 25  # the median's length: within one such part its changes are fast, and beside far samples all are far
+_STEP = 0.5  # usual heights that the level changes by, where it steps
+_SLOPES = 3.0  # and beside that, times as much as it usually changes by around there, as where a breath moves it
+_FAR = 3.5  # usual heights from the level, beyond which nothing is a beat; an ectopic one of MIT-BIH 100 is 2.9 high
+_USUAL = 40  # percent of the parts that are less high than the usual one, so that most may be disturbed
+_PARTS = 3  # at least: the highest may be disturbed, and the lowest without a beat
+_ENOUGH = 1.8  # beats that a recording must be long for that
+_HIGHEST = 6.0  # of a shorter one, times its usual height, that a beat may be high
+
+
+class Repaired(NamedTuple):
+    """A part of a signal, each ``[channel, time]``.
+
+    Attributes:
+        signal: it without disturbances.
+        far: whether a sample was put on the level.
+        steps: by how much the level steps at a sample, which is 0 at most.
+    """
+
+    signal: Signal
+    far: NDArray[np.bool_]
+    steps: Signal
+
+
+@dataclass(frozen=True)
+class Disturbances:
+    """What is taken away from each channel of a signal.
+
+    Attributes:
+        length: samples that the level is a running median over.
+        heights: for each channel, the usual height of its beats above the level; 0: it stays as it is.
+    """
+
+    length: int
+    heights: tuple[float, ...]
+
+    def taken_from(self, blocks: Iterable[Block]) -> Iterator[Repaired]:
+        """Yield a signal ``[channel, time]`` without them, block by block as if at once; both ends are mirrored."""
+        short, half = max(1, self.length // _SHORT), self.length // 2
+        heights = np.array(self.heights)[:, None]
+        stairs = np.zeros((len(heights), 1))
+        for held in surrounded(blocks, 2 * half + short):
+            level = _running_median(held, half)
+            near = held[:, half : held.shape[-1] - half]
+            far = (np.abs(near - level) > _FAR * heights)[:, half : near.shape[-1] - half]
+            far = (heights > 0) & _any(far, 2 * short + 1)
+            change = np.abs(level[:, short:] - level[:, :-short])
+            fast = change[:, half : change.shape[-1] - half] > _STEP * heights + _SLOPES * _running_median(change, half)
+            inner = slice(half + short, near.shape[-1] - half - short)
+            steps = np.diff(level, axis=-1, prepend=0)[:, inner]
+            steps = np.where(_any(fast, short)[:, :-1] & (heights > 0), steps, 0.0)
+            stair = stairs + np.cumsum(steps, axis=-1)
+            stairs = stair[:, -1:]
+            yield Repaired(np.where(far, level[:, inner], near[:, inner]) - stair, far, steps)
+
+
+def disturbances(blocks: Iterable[Block], frames: int, lowest: float) -> Disturbances:
+    """Return how disturbances are told from the beats of a signal.
+
+    Args:
+        blocks: the signal, ``[channel, time]`` at a time.
+        frames: samples of a channel, at least 4.
+        lowest: the lowest heart rate, in beats a sample.
+    """
+    beat = max(2, round(1 / lowest))
+    length = min(beat, frames // 2)
+    half = length // 2
+
+    def beside_the_level() -> Iterator[Signal]:
+        for held in surrounded(blocks, half):
+            yield np.abs(held[:, half : held.shape[-1] - half] - _running_median(held, half))
+
+    highest = [part.max(axis=-1) for part in parts(beside_the_level(), max(1, min(beat, frames // _PARTS)))]
+    factor = 1.0 if frames >= _ENOUGH * beat else _HIGHEST
+    return Disturbances(length, tuple(factor * _usual(own) for own in np.stack(highest, axis=-1)))
+
+
+def _usual(heights: Signal) -> float:
+    heard = heights[heights > 0]
+    return float(np.percentile(heard, _USUAL, method="nearest")) if len(heard) else 0.0
+
+
+def _running_median(signal: Signal, half: int) -> Signal:
+    """Return the median over ``2 half + 1`` samples around each of ``[channel, time]`` that has as many around it."""
+    from scipy.ndimage import median_filter
+
+    return np.stack([median_filter(channel, 2 * half + 1)[half : len(channel) - half] for channel in signal])
+
+
+def _any(flags: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
+    """Return whether any of so many flags in a row is set, ``[channel, time]``: ``size`` - 1 fewer."""
+    counts = np.pad(np.cumsum(flags, axis=-1), ((0, 0), (1, 0)))
+    some: NDArray[np.bool_] = counts[:, size:] > counts[:, :-size]
+    return some
