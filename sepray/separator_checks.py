@@ -103,7 +103,7 @@ def check_gradients(
         separator: separator that is trained.
         phase: phase whose loss was differentiated.
         names: names of the parameters that it updates.
-        gradients: gradient of each; None for a parameter that the loss does not depend on.
+        gradients: gradient of each, of its shape; None for a parameter that the loss does not depend on.
 
     Raises:
         UsageError: the loss does not depend on one of the parameters.

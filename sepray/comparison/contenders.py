@@ -270,7 +270,11 @@ def _letters(text: str) -> str:
 
 
 def task_config(comparison: Comparison) -> Any:
-    """Return the task's configuration with the given settings."""
+    """Return the task's configuration with the settings that the comparison gives it (``--settings task.NAME=VALUE``).
+
+    Raises:
+        UsageError: there is no such task, it has no field of a name, or a value cannot be one of its field's.
+    """
     config = registry.config("sepray.tasks", comparison.task)
     known = [f.name for f in fields(config)]
     given = _canonical(comparison.given("task"), known)

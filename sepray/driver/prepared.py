@@ -94,7 +94,7 @@ class PreparedStudy:
 
     @cached_property
     def train(self) -> Mapping[str, Tensor]:
-        """Training view, the same in all stages: what the separator's supervision allows. Large ones lie in files."""
+        """Training view by name, ``[item, ...]`` each (``views.view``), the same in all stages; in files if large."""
         split, kind, generator = self.data.train, self.separator, torch.Generator().manual_seed(self.spec.seed)
         if not self.is_large:
             return views.view(split, kind.supervision, generator, kind.paired_fraction)
@@ -104,7 +104,7 @@ class PreparedStudy:
 
     @cached_property
     def validation(self) -> Mapping[str, Tensor]:
-        """Tensors of the validation split by name; large ones lie in files."""
+        """``mixture``, ``sources`` and perhaps ``beats`` of validation, as in ``Split``; large ones lie in files."""
         split = with_beats(self.data.validation, self.data.signal)
         shown = {"mixture": split.mixture, "sources": split.sources}
         shown |= {"beats": split.beats} if split.beats is not None else {}

@@ -214,6 +214,15 @@ def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: st
 
 
 def refuse_wider_supervision(what: str, other: str, own: Supervision) -> None:
-    """Refuse a separator or model that was trained on more than the study's separator may see; ``what`` names it."""
+    """Refuse a separator or model that was trained on more than the study's separator may see.
+
+    Args:
+        what: its name, for the message.
+        other: the supervision that it was trained with, a value of ``Supervision``.
+        own: supervision of the study's separator.
+
+    Raises:
+        UsageError: it has seen more.
+    """
     if own is not Supervision.PAIRED and other not in (own.value, Supervision.NONE.value):
         raise UsageError(f"{what} was trained on more than this separator may see: {other}, not {own.value}")

@@ -61,7 +61,7 @@ class BatchNorm(nn.Module):
 def learning(module: nn.Module) -> Iterator[dict[str, Tensor]]:
     """Take the statistics of the batch in this block; at its end, put the new running ones into the dict that it gives.
 
-    They are named as the module's buffers, and are of the last pass through each layer.
+    They are named as the module's buffers, are of the last pass through each layer, and have ``[channel]`` each.
     """
     layers = {name: m for name, m in module.named_modules() if isinstance(m, BatchNorm) and m.runs}
     kept: dict[str, Tensor] = {}

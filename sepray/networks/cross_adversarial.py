@@ -92,16 +92,20 @@ class VariationalSeparator(CrossAdversarialSeparator):
         return [(mask * magnitudes).log1p() for mask in self.masks(magnitudes)]
 
     def masks(self, magnitudes: Tensor) -> list[Tensor]:
-        """Return each source's mask of magnitudes; they have the number of frames that the networks were built for."""
+        """Return each source's mask of magnitudes ``[batch, channel, bins, frames]``, of the same shape.
+
+        Args:
+            magnitudes: of as many frames as the networks were built for.
+        """
         image = magnitudes.log1p()
         return [decoder(encoder(image)[0]) for encoder, decoder in zip(self.encoders, self.decoders, strict=True)]
 
 
 def real_loss(logits: Tensor) -> Tensor:
-    """Return the mean binary cross entropy of logits that should say "real": ``BCELoss(D(x), 1)``."""
+    """Return the mean binary cross entropy of logits of any shape that should say "real", ``BCELoss(D(x), 1)``."""
     return F.softplus(-logits).mean()
 
 
 def fake_loss(logits: Tensor) -> Tensor:
-    """Return the mean binary cross entropy of logits that should say "not real": ``BCELoss(D(x), 0)``."""
+    """Return the mean binary cross entropy of logits of any shape that should say "not real", ``BCELoss(D(x), 0)``."""
     return F.softplus(logits).mean()

@@ -22,6 +22,6 @@ def level(items: Tensor, axes: int = 2) -> Tensor:
 
 
 def joint_level(items: Tensor) -> Tensor:
-    """Return the root mean square of all items together, a scalar of at least 1e-8."""
+    """Return the root mean square of all values of a tensor of any shape, a scalar of at least 1e-8."""
     root: Tensor = items.square().mean().sqrt()
     return torch.clamp(root, min=_SILENCE)

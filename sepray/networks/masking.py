@@ -90,7 +90,14 @@ class Magnitudes(nn.Module):
         return image if self.compression == 1 else image**self.compression
 
     def full_mask(self, mask: Tensor) -> Tensor:
-        """Turn the mask of an encoded image into that for ``multiply``: of every bin, for uncompressed magnitudes."""
+        """Return the mask that ``multiply`` takes, of every bin and of uncompressed magnitudes.
+
+        Args:
+            mask: of an encoded image, ``[..., channel, height, width]``; ``height`` is that of the bands, if there are.
+
+        Returns:
+            ``[..., channel, bins, frames]``; of images the mask as it is.
+        """
         mask = mask if self.compression == 1 else mask ** (1 / self.compression)
         return mask if self.hats is None else (self.hats / self.hats.sum(0)).mT @ mask
 

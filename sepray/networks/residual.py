@@ -75,7 +75,7 @@ class Encoder(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(*plan) for plan in channel_plan(width, depth, stages)))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the features of the image."""
+        """Return the features ``[b, 2^(stages-1) width, h / 2^stages, w / 2^stages]`` of ``[b, channels, h, w]``."""
         features: Tensor = self.blocks(F.relu(self.stem_norm(self.stem(image))))
         return features
 
@@ -91,7 +91,7 @@ class Decoder(nn.Module):
         self.head = nn.Conv2d(width, 4 * channels, 3, padding=1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return an image of any real values."""
+        """Return images ``[b, channels, h, w]`` of any real values, from features as ``Encoder`` returns them."""
         return F.pixel_shuffle(self.head(self.blocks(features)), 2)
 
 

@@ -13,16 +13,16 @@ from torch.nn.utils import parametrize
 
 
 class SpectralNorm(nn.Module):
-    """Divides a weight ``[out, ...]`` by its largest singular value."""
+    """Divides a weight ``[channels out, ...]`` by the largest singular value of its matrix (section 2.1)."""
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Return the normalised weight; one of zeros stays zero."""
+        """Return the normalised weight, of the same shape; one of zeros stays zero."""
         largest: Tensor = torch.linalg.matrix_norm(weight.flatten(1), 2)
         return weight / largest.clamp(min=1e-12)
 
 
 def normalise(network: nn.Module) -> None:
-    """Normalise the weights of all convolutions and linear layers of a network, now and after each update."""
+    """Normalise the weights of all ``Conv2d`` and ``Linear`` layers of a network, now and after each update."""
     for module in list(network.modules()):
         if isinstance(module, nn.Conv2d | nn.Linear):
             parametrize.register_parametrization(module, "weight", SpectralNorm())

@@ -51,7 +51,7 @@ class WaveformResidualBlock(nn.Module):
         nn.init.zeros_(self.second_norm.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Apply the block."""
+        """Return ``[batch, channels, time]`` of the same shape."""
         branch = F.relu(self.first_norm(self.first(features)))
         result: Tensor = features + self.second_norm(self.second(branch))
         return result
@@ -189,7 +189,14 @@ class Windows(NamedTuple):
 
 
 def draw_starts(time: int, samples: int, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Draw the first samples of windows of ``samples`` in items of ``time`` samples, uniformly."""
+    """Draw the numbers of the first samples of windows, uniformly.
+
+    Args:
+        time: samples of an item.
+        samples: samples of a window, at most ``time``.
+        shape: shape of what is returned, integers from 0 to ``time - samples``.
+        generator: source of the random numbers.
+    """
     return torch.randint(time - samples + 1, tuple(shape), generator=generator)
 
 
@@ -312,6 +319,6 @@ class WaveformSeparator(Separator):
 
 
 def score(discriminator: nn.Module, *signals: Tensor) -> tuple[Tensor, ...]:
-    """Return a discriminator's scores of several batches of equal size, in one pass: larger batches are faster."""
+    """Return a discriminator's scores ``[batch]`` of several batches ``[batch, channel, time]``, in one pass."""
     scores: Tensor = discriminator(torch.cat(signals))
     return scores.chunk(len(signals))

@@ -159,7 +159,7 @@ def tells_apart(outputs: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> boo
 def discriminator_outputs(
     separator: Any, split: Split, sources: Sequence[str]
 ) -> dict[str, dict[str, NDArray[np.float64]]] | None:
-    """Return source -> kind of input -> the discriminator's output for each item, between 0 and 1.
+    """Return source -> kind of input -> the discriminator's output for each item, ``[item]``, between 0 and 1.
 
     The separator must have ``discriminators``, one for each source, that return logits for the images that its
     ``estimate(mixture)`` and ``targets(mixture, sources)`` return; otherwise the result is None.

@@ -59,9 +59,21 @@ def evaluate(
     sources_version: bool = False,
     permute: bool = False,
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the same as ``frames`` for frames of ``window`` samples every ``hop``; by default one frame per item.
+    """Return the scores ``sdr``, ``isr``, ``sir`` and ``sar`` in dB, each ``[source, frame]``.
 
-    With ``permute``, the estimates are first put into the order that has the best mean SIR (per frame in version 3).
+    All are NaN where a source is silent throughout.
+
+    Args:
+        references: true sources ``[source, channel, time]``.
+        estimates: estimated sources ``[source, channel, time]``.
+        window: length of a frame in samples; by default an item is one frame.
+        hop: samples from one frame to the next.
+        sources_version: as for ``frames``.
+        permute: whether to put the estimates into the order with the best mean SIR first (per frame in version 3).
+
+    Raises:
+        UsageError: museval cannot be imported.
+        ValueError: the shapes differ, or are not of three axes.
     """
     museval = _museval()
     if references.shape != estimates.shape or references.ndim != 3:
@@ -96,6 +108,16 @@ def write(folder: Path, track: str, sources: tuple[str, ...], scores: dict[str, 
     """Write museval's JSON file of one track by its ``TrackStore``; return the path.
 
     ``museval.EvalStore.add_eval_dir`` reads the parent of ``folder`` if ``folder`` is named ``test``.
+
+    Args:
+        folder: folder of the files; made where it does not exist.
+        track: name of the track, and of the file without its ending.
+        sources: names of the sources.
+        scores: what ``frames`` returns, in dB, each ``[source, frame]``.
+
+    Raises:
+        UsageError: museval cannot be imported.
+        OSError: the file cannot be written.
     """
     museval = _museval()
     store = museval.TrackStore(track_name=track, win=WINDOW_SECONDS, hop=HOP_SECONDS)

@@ -50,7 +50,7 @@ def score_split(
 
 
 def system_of(separate: Separator | Callable[[Tensor], Tensor]) -> System:
-    """Return a separator, or a function of mixtures, as a function of mixtures and true sources."""
+    """Return a separator, or a function of mixtures ``[batch, channel, *signal]``, as a ``System``."""
 
     def system(mixture: Tensor, sources: Tensor) -> Tensor:
         if not isinstance(separate, Separator):

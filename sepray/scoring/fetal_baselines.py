@@ -23,12 +23,21 @@ _BAND = (1.0, 45.0)  # Hz, of what independent components are found in
 
 
 def mixture(leads: Tensor) -> Tensor:
-    """Return each lead as it is, as the estimate of both hearts."""
+    """Return leads ``[lead, segment, time]`` as the estimates of both hearts, ``[2, lead, segment, time]``."""
     return torch.stack((leads, leads))
 
 
 def template(leads: Tensor, rate: float, mother: Range) -> Tensor:
-    """Return the mother's average beat in each lead, scaled to each beat, and what is left without it."""
+    """Return the mother's average beat in each lead, scaled to each beat, and what is left without it.
+
+    Args:
+        leads: ``[lead, segment, time]``.
+        rate: samples a second.
+        mother: lowest and highest rate of her heart, in beats a minute.
+
+    Returns:
+        ``[2, lead, segment, time]``; the two add up to the leads.
+    """
     left = residual(leads, rate, detect(leads, rate, *mother, least=0).times)
     return torch.stack((leads - left, left))
 

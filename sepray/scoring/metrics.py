@@ -94,6 +94,13 @@ def snr(estimate: Tensor, reference: Tensor) -> Tensor:
     is clipped to plus and minus ``PSNR_LIMIT``. If the reference is silent, a silent estimate gets the upper limit and
     any other estimate the lower one.
 
+    Args:
+        estimate: ``[batch, source, channel, *signal]``.
+        reference: true sources, of the same shape.
+
+    Returns:
+        ``[batch, source]``.
+
     Raises:
         ValueError: the shapes differ, or have fewer than four dimensions.
     """

@@ -136,7 +136,7 @@ def _beyond(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, flo
 
 
 def usual_spread(spreads: NDArray[Any]) -> float:
-    """Return the usual one of the standard deviations of stretches that are not silent; 0 if all are.
+    """Return the usual one of the standard deviations ``[stretch]`` of those that are not silent; 0 if all are.
 
     It is a bit below the median, so that of three stretches two may have a step.
     """

@@ -58,7 +58,9 @@ def estimates_of(system: System, mixture: Tensor, sources: Tensor, window: int) 
 
 
 def seamless(system: System, signal: Signal) -> Callable[[Split], Callable[[Tensor], Tensor]]:
-    """Return a function that, for the sources of one track, gives a separator of signals that are as long.
+    """Return a function that, for a track, gives a function of mixtures ``[1, channel, time]`` that are as long.
+
+    That one returns estimates ``[1, source, channel, time]``.
 
     Args:
         system: the system.

@@ -118,7 +118,12 @@ class NormalisedLayer(nn.Module):
 
 
 def power_iteration(matrix: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
-    """Return better estimates of the left and right singular vectors of the largest singular value."""
+    """Return better left and right singular vectors of the largest singular value, ``[row]`` and ``[column]``.
+
+    Args:
+        matrix: ``[row, column]``.
+        left: estimate of the left vector, ``[row]``.
+    """
     right = F.normalize(matrix.mT @ left, dim=0)
     return F.normalize(matrix @ right, dim=0), right
 
@@ -176,7 +181,7 @@ class AdversarialMasking(MaskSeparator):
         self.scale.copy_(level(self.magnitudes.encode(data["mixture"]), axes=3).square().mean().sqrt())
 
     def vectors(self) -> dict[str, Tensor]:
-        """Return the vectors of the spectral norms after one more power iteration, by the names of their buffers."""
+        """Return by their buffers' names the left vectors ``[channels out]`` of all layers, one iteration on."""
         layers = [(name, module) for name, module in self.named_modules() if isinstance(module, NormalisedLayer)]
         return {f"{name}.drawn": layer.iterated()[0] for name, layer in layers}
 
@@ -188,7 +193,7 @@ class AdversarialMasking(MaskSeparator):
         )
 
     def masked(self, mixture: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``y m(y)``, in units of the training mixtures' level, and ``m(y)``."""
+        """Return ``y m(y)`` in units of the training mixtures, and ``m(y)``: ``[batch, channel, height, width]``."""
         image = self.magnitudes.encode(mixture)
         mask = self.network(image)
         return image * mask / self.scale, mask

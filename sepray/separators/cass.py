@@ -171,7 +171,12 @@ class Cass(CrossAdversarialSeparator):
         return {name: hyperparameters[name] for name in self.adversaries if name not in left_out}
 
     def seen(self, images: Tensor, mixture: Tensor) -> Tensor:
-        """Return what critics see of images, which are of the batch's items once or several times in their order."""
+        """Return what critics see, ``[image, channel, bins, frames]``: images, perhaps with their mixtures beside them.
+
+        Args:
+            images: ``[image, channel, bins, frames]``, of the batch's items once or several times in their order.
+            mixture: ``[batch, channel, time]``.
+        """
         if not self.critic_sees_mixture:
             return images
         beside = self.spectrogram.encode(mixture / level(mixture))
@@ -201,7 +206,7 @@ class Cass(CrossAdversarialSeparator):
         return [decoder(encoder(image)) for encoder, decoder in zip(self.encoders, self.decoders, strict=True)]
 
     def targets(self, mixture: Tensor, sources: Tensor) -> list[Tensor]:
-        """Return the true spectrograms, as ``estimate`` should return them."""
+        """Return what ``estimate`` should, of the true sources ``[batch, source, channel, time]``."""
         images = self._targets(mixture, sources)
         return [image / scale for image, scale in zip(images, self.source_scale, strict=True)]
 

@@ -132,7 +132,7 @@ class LogarithmicCass(VariationalSeparator):
         return self.spectrogram.encode(mixture / level(mixture))
 
     def targets(self, mixture: Tensor, sources: Tensor) -> list[Tensor]:
-        """Return the true logarithmic magnitudes, as ``estimate`` should return them."""
+        """Return what ``estimate`` should, of the true sources ``[batch, source, channel, time]``."""
         sources = sources / level(mixture)[:, None]
         images = self.spectrogram.encode(sources.flatten(0, 1)).unflatten(0, sources.shape[:2])
         return list(images.log1p().unbind(1))

@@ -147,7 +147,7 @@ class MaskCass(VariationalSeparator):
         return images
 
     def targets(self, mixture: Tensor, sources: Tensor) -> list[Tensor]:
-        """Return the true logarithmic magnitudes, as ``estimate`` should return them."""
+        """Return what ``estimate`` should, of the true sources ``[batch, source, channel, time]``."""
         return list(self.true_magnitudes(mixture, sources).log1p().unbind(1))
 
     @torch.no_grad()

@@ -58,5 +58,5 @@ class ConstantMask(Separator):
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
-        """Return the share of the mixture once for each source."""
+        """Return the share of the mixture once for each source: ``[batch, source, channel, *signal]``."""
         return torch.stack([self.mask * mixture] * len(self.signal.sources), dim=1)

@@ -292,7 +292,16 @@ def step(bases: Tensor, power: Tensor, model: Tensor) -> Tensor:
 
 
 def factorized(power: Tensor, patterns: Tensor, updates: int) -> tuple[Tensor, Tensor]:
-    """Return patterns whose columns sum to 1, and activations, after so many updates of both from equal activations."""
+    """Return patterns whose columns sum to 1, and activations, after updates of both from equal activations.
+
+    Args:
+        power: ``[bins, frames]``.
+        patterns: ``[bins, component]``.
+        updates: number of updates.
+
+    Returns:
+        ``[bins, component]`` and ``[component, frames]``.
+    """
     activations = power.sum(0).expand(patterns.shape[1], -1) / patterns.shape[1]
     for _ in range(updates):
         activations = activations * step(patterns, power, patterns @ activations)
@@ -302,7 +311,7 @@ def factorized(power: Tensor, patterns: Tensor, updates: int) -> tuple[Tensor, T
 
 
 def divergence(power: Tensor, model: Tensor) -> Tensor:
-    """Return the Itakura-Saito divergence ``P / V - log(P / V) - 1``, its mean over all entries."""
+    """Return the Itakura-Saito divergence ``P / V - log(P / V) - 1`` of two of one shape, its mean over all entries."""
     ratio = power / model.clamp(min=_TINY)
     return torch.mean(ratio - ratio.log() - 1)
 
@@ -336,7 +345,13 @@ def first_patterns(power: Tensor, count: int, generator: torch.Generator) -> Ten
 
 
 def first_mixing(sources: int, spectrum: Tensor, rank: int) -> Tensor:
-    """Return A ``[batch, source, channel, subsource, bins, 1]`` before the first iteration, of unit mean gain."""
+    """Return A ``[batch, source, channel, subsource, bins, 1]`` before the first iteration, of unit mean gain.
+
+    Args:
+        sources: number of sources.
+        spectrum: ``[batch, channel, bins, frames]``, complex.
+        rank: subsources of a source; with two channels and a rank of 1 the sources lie at different angles.
+    """
     batch, channels, bins, _ = spectrum.shape
     first = torch.eye(channels, dtype=spectrum.dtype, device=spectrum.device).expand(sources, -1, -1)
     if channels == 2 and rank == 1:

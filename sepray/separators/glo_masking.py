@@ -313,12 +313,18 @@ def to_ball(codes: Tensor) -> Tensor:
 
 
 def in_ball(vectors: Tensor) -> Tensor:
-    """Return ``to_ball(vectors)``, with the gradient at each point handed to its vector unchanged."""
+    """Return ``to_ball`` of ``[..., code]``, with the gradient at each point handed to its vector unchanged."""
     return vectors + (to_ball(vectors) - vectors).detach()
 
 
 def ratio_mask(observed: Tensor, unknown: Tensor, compression: float = 1.0) -> Tensor:
-    """Return ``b / (b + x)`` (eq. 10) from magnitudes to the power of ``compression``."""
+    """Return ``b / (b + x)`` (eq. 10), in 0..1.
+
+    Args:
+        observed: magnitudes of b to the power of ``compression``, ``[image, channel, size, size]``.
+        unknown: those of x, of the same shape.
+        compression: the power.
+    """
     observed, unknown = (image ** (1 / compression) for image in (observed, unknown))
     return observed / (observed + unknown).clamp(min=torch.finfo(observed.dtype).tiny)
 

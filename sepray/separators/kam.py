@@ -253,14 +253,16 @@ def smoothed(power: Tensor, kernel: str, sizes: Sizes, period: int | None) -> Te
 
 
 def cross(height: int, width: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Return a cross of ones, its arms as long as the sizes, both odd."""
+    """Return ``[height, width]`` with a cross of ones, its arms as long as the sizes, both odd."""
     footprint = np.zeros((height, width))
     footprint[height // 2], footprint[:, width // 2] = 1, 1
     return footprint
 
 
 def periodic_median(power: Tensor, period: int | None, repetitions: int) -> Tensor:
-    """Return the median over frames whole periods away, so many before and after; without a period the power itself.
+    """Return the median ``[bins, frames]`` of a power of that shape over frames whole periods away, before and after.
+
+    Without a period it is the power itself.
 
     Of an even number of values, as there are at the ends, it is the smaller of the two in the middle.
     """

@@ -179,7 +179,16 @@ class Nmf(Separator):
 def factorized(
     data: Tensor, bases: Tensor, activations: Tensor, sparsity: Tensor, updates: int, fixed: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Return bases and activations after so many updates of both; the first ``fixed`` bases do not change."""
+    """Return bases and activations after updates of both, of the shapes that they had.
+
+    Args:
+        data: V, ``[feature, column]``, not negative.
+        bases: W, ``[feature, component]``, of unit length.
+        activations: Z, ``[component, column]``.
+        sparsity: alpha, a scalar.
+        updates: number of updates.
+        fixed: number of bases, the first ones, that do not change.
+    """
     for _ in range(updates):
         activations = updated_activations(data, bases, activations, sparsity)
         bases, activations = updated_bases(data, bases, activations, sparsity, fixed)
@@ -187,14 +196,17 @@ def factorized(
 
 
 def objective(data: Tensor, bases: Tensor, activations: Tensor, sparsity: Tensor) -> Tensor:
-    """Return ``|V - W Z|^2 + alpha sum_k |w_k| sum_n z_kn``, a scalar."""
+    """Return ``|V - W Z|^2 + alpha sum_k |w_k| sum_n z_kn``, a scalar; for the shapes see ``factorized``."""
     lengths = torch.linalg.vector_norm(bases, dim=0)
     total: Tensor = (data - bases @ activations).square().sum() + sparsity * (lengths @ activations.sum(1))
     return total
 
 
 def updated_activations(data: Tensor, bases: Tensor, activations: Tensor, sparsity: Tensor) -> Tensor:
-    """Return activations with an objective that is no larger: ``Z W'V / (W'W Z + alpha/2)``, for bases of length 1."""
+    """Return activations ``[component, column]`` with an objective that is no larger: ``Z W'V / (W'W Z + alpha/2)``.
+
+    Bases have a length of 1; for the other shapes see ``factorized``.
+    """
     return activations * (bases.mT @ data) / ((bases.mT @ bases) @ activations + sparsity / 2 + _TINY)
 
 
@@ -223,7 +235,7 @@ def updated_bases(
 
 
 def unit(bases: Tensor) -> Tensor:
-    """Scale columns to unit length; zero columns stay zero."""
+    """Return bases ``[feature, component]`` scaled to unit length; those of zeros stay zero."""
     lengths: Tensor = torch.linalg.vector_norm(bases, dim=0)
     return bases / lengths.clamp(min=_TINY)
 

@@ -67,7 +67,7 @@ class SupervisedMask(MaskSeparator):
         super().__init__(signal, magnitudes, config.width, config.layers, input_channels(signal))
 
     def image(self, mixture: Tensor) -> Tensor:
-        """Return what the network sees: the mixture's magnitudes, and with a template those of its residual."""
+        """Return what the network sees: magnitudes ``[batch, channel, height, width]``, a residual's too."""
         return self.magnitudes.encode(network_input(mixture, self.signal))
 
     def hyperparameters(self) -> dict[str, float]:
