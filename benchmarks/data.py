@@ -35,7 +35,7 @@ import torch
 from torch import Tensor
 
 from sepray import registry
-from sepray.contracts import Augmentation, Signal, Split, Tensors
+from sepray.contracts import Augmentation, Signal, Split
 from sepray.training.trainer import Trainer, build
 from sepray.training.views import view
 
@@ -52,9 +52,9 @@ class Timed(Trainer):
 
     batch_seconds = 0.0
 
-    def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
+    def _batch(self) -> dict[str, Tensor]:
         start = time.process_time()
-        batch = super()._batch(data, index)
+        batch = super()._batch()
         self.batch_seconds += time.process_time() - start
         return batch
 
@@ -64,9 +64,9 @@ class OneBatch(Timed):
 
     _first: dict[str, Tensor] | None = None
 
-    def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
+    def _batch(self) -> dict[str, Tensor]:
         if self._first is None:
-            self._first = super()._batch(data, index)
+            self._first = super()._batch()
         return dict(self._first)
 
 

@@ -59,9 +59,9 @@ class SameBatch(Trainer):
 
     _first: dict[str, Tensor] | None = None
 
-    def _batch(self, data: dict[str, Tensor], index: Tensor) -> dict[str, Tensor]:
+    def _batch(self) -> dict[str, Tensor]:
         if self._first is None:
-            self._first = super()._batch(data, index)
+            self._first = super()._batch()
         return dict(self._first)
 
 

@@ -238,7 +238,8 @@ class Phase:
             ``hyperparameters`` (scalar tensors) and draws no random numbers, so that it runs under
             ``torch.func.vmap`` as it stands.
         draw: returns the random tensors of one step, from the batch and the member's generator, which is on the CPU;
-            the trainer moves them to the batch's device.
+            the trainer moves them to the batch's device. It should look at the shapes of the batch alone: then the
+            trainer draws all that a step needs before its first update, and brings it to an accelerator at once.
         repeats: updates per step (critic steps); if there are several, each is on a batch of its own.
         own_batches: an update takes a batch of its own even if it is the only one of the step: drawn at random, beside
             the step's batch, on which the other phases are. So those see every item once an epoch, and no batch twice.

@@ -151,7 +151,7 @@ class NeuralEgg(MaskSeparator):
                 self.made_by.copy_(self.previous)
             unknown = self.unknown
         # The loss takes the share C of a mixture, since only losses know the hyperparameters.
-        return {**data, "unknown": unknown, "is_mixture": torch.full((len(mixture),), float(constant)).to(mixture)}
+        return {**data, "unknown": unknown, "is_mixture": mixture.new_full((len(mixture),), float(constant))}
 
     def _estimate(self, mixture: Tensor) -> Tensor:
         """Return x of eq. 4 for mixtures ``[batch, channel, *signal]``, with the previous iteration's network."""

@@ -14,6 +14,7 @@ from ..contracts import Augmentation, Supervision, Tensors
 
 PLAIN = Augmentation()
 """No augmentation: items stay as they are."""
+_CROPPED = ("mixture", "start", "observed", "sources", "paired_mixture", "paired_sources")
 
 
 def batch(
@@ -33,34 +34,72 @@ def batch(
         tensors of the same names, each ``[batch, ..., time]`` or ``[batch, ..., crop]``; not ``parts``, of which
         mixtures are made anew.
     """
-    index = index.to(data["mixture"].device)
+    drawn = draws(data, index, how, supervision, generator)
+    device = data["mixture"].device
+    return made(data, {name: tensor.to(device) for name, tensor in drawn.items()}, how, supervision)
+
+
+def draws(
+    data: Tensors, index: Tensor, how: Augmentation, supervision: Supervision, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Return all that a batch depends on beside the data, on the CPU: ``index`` and random numbers; see ``batch``."""
+    drawn = {"index": index}
     if how == PLAIN:
-        return {name: tensor[index] for name, tensor in data.items() if name != "parts"}
-    length = how.crop or data["mixture"].shape[-1]
-    last = data["mixture"].shape[-1] - length
+        return drawn
+    last = data["mixture"].shape[-1] - _length(data, how)
 
     def starts(*shape: int) -> Tensor:
-        return torch.randint(last + 1, (len(index), *shape), generator=generator).to(index.device)
+        return torch.randint(last + 1, (len(index), *shape), generator=generator)
 
-    moment = starts()
+    drawn["moment"] = starts()
+    if "observed" in data:
+        drawn["observed"] = starts()
+    if "sources" in data:
+        if supervision is Supervision.PAIRED:
+            drawn |= _remix_draws("", len(index), data.get("parts", data["sources"]), data, how, generator)
+        else:
+            drawn["sources"] = starts(data["sources"].shape[1])
+    if "paired_sources" in data:
+        drawn["paired moment"] = starts()
+        drawn |= _remix_draws("paired ", len(index), data["paired_sources"], data, how, generator)
+    return drawn
+
+
+def made(data: Tensors, drawn: Tensors, how: Augmentation, supervision: Supervision) -> dict[str, Tensor]:
+    """Return the batch that follows from what was drawn (``draws``), which is on the device of the data."""
+    index = drawn["index"]
+    if how == PLAIN:
+        return {name: tensor[index] for name, tensor in data.items() if name != "parts"}
+    length, moment = _length(data, how), drawn["moment"]
     items = {name: _crops(data[name], index, moment, length) for name in ("mixture", "start") if name in data}
     if "observed" in data:
-        items["observed"] = _crops(data["observed"], index, starts(), length)
+        items["observed"] = _crops(data["observed"], index, drawn["observed"], length)
     if "sources" in data:
         paired = supervision is Supervision.PAIRED
-        begin = moment[:, None] if paired else starts(data["sources"].shape[1])
+        begin = moment[:, None] if paired else drawn["sources"]
         pool = data.get("parts", data["sources"])
         items["sources"] = _crops_of_each(pool, index[:, None], begin, length)
         if paired:
-            items |= _remixed(items["mixture"], items["sources"], pool, how, generator)
+            items |= _remixed("", items["mixture"], items["sources"], pool, how, drawn)
         items["sources"] = items["sources"][:, :, : data["sources"].shape[2]]
     if "paired_sources" in data:
-        moment = starts()
+        moment = drawn["paired moment"]
         mixture = _crops(data["paired_mixture"], index, moment, length)
         sources = _crops_of_each(data["paired_sources"], index[:, None], moment[:, None], length)
-        pairs = _remixed(mixture, sources, data["paired_sources"], how, generator)
+        pairs = _remixed("paired ", mixture, sources, data["paired_sources"], how, drawn)
         items |= {f"paired_{name}": tensor for name, tensor in pairs.items()}
     return items
+
+
+def shapes(data: Tensors, size: int, how: Augmentation) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors of a batch of ``size`` items, by name."""
+    if how == PLAIN:
+        return {name: (size, *tensor.shape[1:]) for name, tensor in data.items() if name != "parts"}
+    return {name: (size, *data[name].shape[1:-1], _length(data, how)) for name in _CROPPED if name in data}
+
+
+def _length(data: Tensors, how: Augmentation) -> int:
+    return how.crop or data["mixture"].shape[-1]
 
 
 def _crops(tensor: Tensor, index: Tensor, start: Tensor, length: int) -> Tensor:
@@ -79,19 +118,31 @@ def _crops_of_each(sources: Tensor, index: Tensor, start: Tensor, length: int) -
     return crops
 
 
+def _remix_draws(
+    prefix: str, size: int, pool: Tensor, data: Tensors, how: Augmentation, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Draw which of ``size`` mixtures are made anew, and of what: names for ``_remixed``, each with a prefix."""
+    if not how.remix:
+        return {}
+    shape, last = (size, pool.shape[1]), pool.shape[-1] - _length(data, how)
+    low, high = how.remix_level
+    return {
+        f"{prefix}chosen": torch.rand(size, generator=generator) < how.remix,
+        f"{prefix}others": torch.randint(len(pool), shape, generator=generator),
+        f"{prefix}starts": torch.randint(last + 1, shape, generator=generator),
+        f"{prefix}decibels": low + (high - low) * torch.rand(shape, generator=generator),
+    }
+
+
 def _remixed(
-    mixture: Tensor, sources: Tensor, pool: Tensor, how: Augmentation, generator: torch.Generator
+    prefix: str, mixture: Tensor, sources: Tensor, pool: Tensor, how: Augmentation, drawn: Tensors
 ) -> dict[str, Tensor]:
     """Replace a share of the mixtures by new ones from sources of ``pool [item, source, channel, time]``."""
     if not how.remix:
         return {"mixture": mixture, "sources": sources}
-    shape, length, device = sources.shape[:2], sources.shape[-1], sources.device
-    chosen = (torch.rand(shape[0], generator=generator) < how.remix).to(device)[:, None]
-    index = torch.randint(len(pool), shape, generator=generator).to(device)
-    start = torch.randint(pool.shape[-1] - length + 1, shape, generator=generator).to(device)
-    low, high = how.remix_level
-    decibels = (low + (high - low) * torch.rand(shape, generator=generator)).to(device)
-    others = _crops_of_each(pool, index, start, length) * (10 ** (decibels / 20))[..., None, None]
+    chosen, index, start = drawn[f"{prefix}chosen"][:, None], drawn[f"{prefix}others"], drawn[f"{prefix}starts"]
+    gain = 10 ** (drawn[f"{prefix}decibels"] / 20)
+    others = _crops_of_each(pool, index, start, sources.shape[-1]) * gain[..., None, None]
     # The part of a mixture that is not among its sources (noise, other instruments) stays.
     mixed = mixture + (others - sources).sum(1)
     return {

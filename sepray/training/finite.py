@@ -65,13 +65,17 @@ class FiniteLosses:
         self._used[-1] += count
         return self._blocks[-1][start : start + count]
 
-    def check(self, epoch: int) -> None:
-        """Wait for the device and look at all losses since the epoch began.
+    def check(self, epoch: int, found: float | None = None) -> None:
+        """Look at all losses since the epoch began.
+
+        Args:
+            epoch: number of the epoch, counted from 0.
+            found: the value of ``found``; None: the device is waited for, to read it.
 
         Raises:
             NonFiniteLossError: a total was not finite; the error names the first.
         """
-        if not self._updates or not self.found.item():
+        if not self._updates or not (self.found.item() if found is None else found):
             return
         kept = torch.cat([block[:used] for block, used in zip(self._blocks, self._used, strict=True)]).cpu()
         sizes = [len(names) for _, _, names in self._updates]

@@ -16,6 +16,7 @@ from ..errors import UsageError
 from ..separator_checks import check_epoch_data, check_fit, check_gradients, check_loss
 from . import augmentation
 from .adam import Adam
+from .draws import Draws
 from .finite import FiniteLosses, NonFiniteLossError
 from .functional import phase_parameters
 
@@ -131,6 +132,7 @@ class Trainer:
         named = dict(separator.named_parameters())
         self._names = {phase.name: phase_parameters(separator, phase) for phase in self.phases}
         self._own = {phase: [named[name] for name in names] for phase, names in self._names.items()}
+        self._draws = Draws(self.phases, self._augment, separator.supervision, self.generator, self.device)
         self._optimizers = {phase: Adam(parameters, betas) for phase, parameters in self._own.items()}
         self.set_hyperparameters(hyperparameters)
 
@@ -180,16 +182,18 @@ class Trainer:
         sums: dict[str, Tensor] = {}
         counts: dict[str, int] = {}
         finite = FiniteLosses(self.device)
-        watch = self.watch
+        watch, draws = self.watch, self._draws
+        draws.begin_epoch(data, self.items, min(self.batch_size, self.items))
         for step, index in enumerate(batches(self.items, self.batch_size, self.generator)):
             if watch is not None and not watch.begins(step):
                 break
-            batch = self._batch(data, index)
+            draws.begin(index)
+            batch = self._batch()
             for phase in self.phases:
-                loss = Loss(torch.zeros(()), {})
+                carry: Tensors = {}
                 for _ in range(phase.repeats):
-                    shown = self._random_batch(data, len(index)) if phase.draws_batches else batch
-                    random = self._draw(phase, shown)
+                    shown = self._batch() if phase.draws_batches else batch
+                    random = draws.random(phase, shown)
                     if phase.active in self.separator.off:
                         continue
                     if watch is not None:
@@ -200,35 +204,37 @@ class Trainer:
                     for name, value in loss.parts.items():
                         sums[name] = sums.get(name, 0.0) + value.detach()
                         counts[name] = counts.get(name, 0) + 1
-                batch |= loss.carry
+                    carry = loss.carry
+                batch |= carry
             if watch is not None:
                 watch.ends()
-        finite.check(self.epochs)
-        totals = torch.stack([total.reshape(()) for total in sums.values()]).tolist() if sums else []
+        if not sums:
+            finite.check(self.epochs)
+            return {}
+        # The CPU waits for the device once an epoch: here.
+        read = [total.reshape(()).to(self.device) for total in (finite.found, *sums.values())]
+        found, *totals = torch.stack(read).tolist()
+        finite.check(self.epochs, found)
         return {name: total / counts[name] for name, total in zip(sums, totals, strict=True)}
 
     def _all_items(self, data: Tensors) -> Tensors:
         """Return all items in order, augmented; without augmentation the same tensors, not copies."""
         if self._augment != augmentation.PLAIN:
-            return self._batch(data, torch.arange(self.items))
+            return self._augmented(data, torch.arange(self.items))
         return {name: tensor for name, tensor in data.items() if name != "parts"}
 
     def _some_items(self, data: Tensors) -> Tensors:
         """Return items at equal distances, augmented, of ``PREPARED_BYTES`` all together."""
         count = max(2, self.items * PREPARED_BYTES // total_bytes(data.values()))
-        return self._batch(data, torch.arange(min(count, self.items)) * self.items // min(count, self.items))
+        return self._augmented(data, torch.arange(min(count, self.items)) * self.items // min(count, self.items))
 
-    def _batch(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
+    def _augmented(self, data: Tensors, index: Tensor) -> dict[str, Tensor]:
         items = augmentation.batch(data, index, self._augment, self.separator.supervision, self.generator)
         return {name: tensor.to(self.device) for name, tensor in items.items()}
 
-    def _random_batch(self, data: Tensors, size: int) -> dict[str, Tensor]:
-        return self._batch(data, torch.randint(self.items, (size,), generator=self.generator))
-
-    def _draw(self, phase: Phase, batch: Tensors) -> Tensors:
-        """Return the phase's random tensors on the device; the generator that they are drawn from is on the CPU."""
-        drawn = phase.draw(batch, self.generator) if phase.draw else {}
-        return {name: tensor.to(self.device) for name, tensor in drawn.items()}
+    def _batch(self) -> dict[str, Tensor]:
+        """Return the next batch of the step."""
+        return self._draws.batch()
 
     def _update(self, phase: Phase, batch: Tensors, random: Tensors, step: int, finite: FiniteLosses) -> Loss:
         loss = phase.loss(self.separator, batch, self._weights, random)

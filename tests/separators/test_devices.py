@@ -11,6 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from sepray.contracts import Augmentation, Loss, Phase, Separator, Split, Supervision
+from sepray.training import views
 from sepray.training.trainer import Trainer, build
 
 from ..execution.bench import SIGNAL as BENCH
@@ -23,17 +25,42 @@ aten = torch.ops.aten
 class Accelerator(TorchDispatchMode):
     """The meta device as an accelerator: counts copies to and from it, refuses an operation on tensors of two devices.
 
+    As the ``watch`` of a trainer it refuses within an update (loss, gradients, optimizer) whatever makes a tensor that
+    is not on the device: a copy, a value that the CPU waits for, a constant that is made on the CPU.
+
     Attributes:
         uploads: number of copies from the CPU.
         waits: number of times that the CPU waited for a value.
+        steps: number of steps that have ended.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.uploads, self.waits = 0, 0
+        self.uploads = self.waits = self.steps = 0
+        self._in_update = False
+
+    def begins(self, step):
+        return True
+
+    def updates(self, phase):
+        self._in_update = True
+
+    def updated(self, phase):
+        self._in_update = False
+
+    def ends(self):
+        self.steps += 1
 
     def __torch_dispatch__(self, function, types, arguments=(), options=None):
-        options = options or {}
+        before = self.uploads, self.waits
+        result = self._called(function, arguments, options or {})
+        if self._in_update:
+            made = [t for t in tree_leaves(result) if isinstance(t, torch.Tensor) and not t.is_meta]
+            if made or before != (self.uploads, self.waits):
+                raise RuntimeError(f"{function} leaves the device within an update")
+        return result
+
+    def _called(self, function, arguments, options):
         operands = [t for t in tree_leaves((arguments, options)) if isinstance(t, torch.Tensor)]
         operator = function.overloadpacket
         if operator is aten._local_scalar_dense and operands[0].is_meta:
@@ -64,21 +91,101 @@ def meta(monkeypatch):
     monkeypatch.setattr(optimizer, "_get_fused_kernels_supported_devices", lambda: ["cpu", "meta"])
 
 
+UPLOADS_OF_A_STEP = 1
+"""The numbers of its items and the random ones, together: one generator, on the CPU, makes those of every device."""
+WAITS_OF_AN_EPOCH = 1
+"""For whether all losses were finite, and the means of their parts, when the epoch is over."""
+OF_A_FIT = {"uploads": 6, "waits": 3}
+"""A method without gradients draws where it begins, looks whether it has begun, and reports numbers, in no steps."""
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_an_epoch_stays_on_its_device_and_waits_for_it_a_few_times_at_most(name, meta):
-    """Whatever the number of steps: the losses are looked at when the epoch is over."""
+def test_an_epoch_stays_on_its_device_and_waits_for_it_once(name, meta):
     config = debug(name)
     with Accelerator() as accelerator:
         separator = build(config, SIGNAL, 0)
         run = Trainer(separator, data(separator), {}, 0, BATCH, config.betas, "meta")
+        run.watch = accelerator
         accelerator.uploads = accelerator.waits = 0
         run.epoch()
-    steps = run.items // BATCH
-    assert steps >= 3
-    # For whether all losses were finite, and for the means of their parts; a method without gradients reports numbers.
-    assert accelerator.waits <= (2 if run.phases else 3)
-    # A batch's items, and what its phase draws at random.
-    assert accelerator.uploads <= 3 * steps * sum(phase.repeats for phase in run.phases) or not run.phases
+    if run.phases:
+        assert accelerator.steps == run.items // BATCH >= 3
+        assert accelerator.uploads == UPLOADS_OF_A_STEP * accelerator.steps
+        assert accelerator.waits == WAITS_OF_AN_EPOCH
+    else:
+        assert accelerator.uploads <= OF_A_FIT["uploads"]
+        assert accelerator.waits <= OF_A_FIT["waits"]
+
+
+@pytest.mark.parametrize("supervision", Supervision)
+def test_crops_and_remixes_are_one_upload_a_step_too(supervision, meta):
+    class Seen(Toy):
+        def __init__(self):
+            super().__init__(BENCH)
+            self.supervision, self.paired_fraction = supervision, 0.5
+
+    generator, how = torch.Generator().manual_seed(0), Augmentation(crop=4, remix=0.5, remix_level=(-3, 3))
+    sources = torch.rand(24, 2, 1, 9, generator=generator)
+    seen = views.view(Split(sources.sum(1), sources), supervision, generator, 0.5)
+    with Accelerator() as accelerator:
+        run = Trainer(Seen(), seen, {}, 0, 4, (0.9, 0.999), "meta", how)
+        run.watch = accelerator
+        accelerator.uploads = accelerator.waits = 0
+        run.epoch()
+    assert accelerator.uploads == accelerator.steps >= 2
+    assert accelerator.waits == 1
+
+
+class Toy(Separator):
+    """One weight, updated on a batch of the step and twice on batches of its own."""
+
+    def __init__(self, signal):
+        super().__init__(signal)
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def hyperparameters(self):
+        return {"rate": 0.1}
+
+    def phases(self):
+        return (
+            Phase("one", ("weight",), "rate", toy_loss, toy_draw),
+            Phase("two", ("weight",), "rate", toy_loss, toy_draw, repeats=2),
+        )
+
+
+def toy_draw(batch, generator):
+    return {"noise": torch.rand(len(batch["mixture"]), generator=generator)}
+
+
+def toy_loss(toy, batch, hyperparameters, random):
+    total = (toy.weight - random["noise"] * sum(tensor.mean() for tensor in batch.values())).square().mean()
+    return Loss(total, {"mse": total})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda batch, loss: torch.tensor(2.0) * loss, "leaves the device within an update"),
+        (lambda batch, loss: torch.arange(3).sum() * loss, "leaves the device within an update"),
+        (lambda batch, loss: loss if loss.item() < 1 else 2 * loss, "_local_scalar_dense.default leaves the device"),
+        (lambda batch, loss: torch.ones(2, device="cpu").to(loss.device).sum() * loss, "leaves the device"),
+    ],
+)
+def test_the_mode_refuses_what_leaves_the_device_within_an_update(wrong, message, meta):
+    class Wrong(Toy):
+        def phases(self):
+            def loss(*given):
+                found = toy_loss(*given)
+                return Loss(wrong(given[1], found.total), found.parts)
+
+            return (Phase("one", ("weight",), "rate", loss, toy_draw),)
+
+    seen = {"mixture": torch.rand(8, 1, 4), "sources": torch.rand(8, 2, 1, 4)}
+    with Accelerator() as accelerator:
+        run = Trainer(Wrong(BENCH), seen, {}, 0, 4, (0.9, 0.999), "meta")
+        run.watch = accelerator
+        with pytest.raises(RuntimeError, match=message):
+            run.epoch()
 
 
 def test_random_tensors_may_be_drawn_on_the_cpu(meta):
@@ -88,7 +195,7 @@ def test_random_tensors_may_be_drawn_on_the_cpu(meta):
         run = Trainer(build(config, BENCH, 0), tensors, {}, 0, 4, config.betas, "meta")
         accelerator.uploads = 0
         assert run.epoch() == {"mse": 0}
-    assert accelerator.uploads == 4  # two steps: the items and the noise
+    assert accelerator.uploads == 2  # two steps
 
 
 def test_the_mode_refuses_tensors_of_two_devices_and_counts_copies():
