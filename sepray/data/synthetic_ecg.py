@@ -1,6 +1,6 @@
 """ECG recordings from ``signalz.ecgsyn``: seeded, at the heart rate asked for, in parallel.
 
-Imports nothing from sepray and no torch: this file is also the program that the worker processes run, so that one
+This file is also the program that the worker processes run, and imports nothing from sepray and no torch there: so one
 starts in a third of a second. (Workers of ``multiprocessing`` would import the user's whole study script first.)
 
 What ``signalz`` 0.8 does, and what is done about it here:
