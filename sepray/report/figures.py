@@ -92,7 +92,7 @@ class Section:
     note: str = ""
 
 
-class _LaidOutFigure(Figure):
+class LaidOutFigure(Figure):
     """A figure that is drawn once to be saved: matplotlib draws it before as well, without a result, for its layout."""
 
     def draw(self, renderer: Any) -> None:
@@ -106,7 +106,7 @@ class _LaidOutFigure(Figure):
 
 def new_figure(height: float = 3.4, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
     """Return a figure of the report's width and its axes, without pyplot, which keeps figures and may open windows."""
-    figure = _LaidOutFigure(figsize=(WIDTH, height), layout="constrained")
+    figure = LaidOutFigure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
 
 

@@ -28,6 +28,14 @@ def _here(tmp_path, monkeypatch):
     monkeypatch.setattr("sepray.console.terminal.console.width", 30)  # what holds paths and commands is never wrapped
 
 
+@pytest.fixture(autouse=True)
+def _nothing_drawn(monkeypatch):
+    """Figures of reports are files that nothing is drawn in, which takes seconds: tests/report looks at them."""
+    from sepray.report.figures import LaidOutFigure
+
+    monkeypatch.setattr(LaidOutFigure, "savefig", lambda figure, stream, **options: stream.write(b"<svg/>"))
+
+
 @pytest.fixture
 def wide(monkeypatch):
     """A console as wide as in a log, for tables and for what is wrapped."""

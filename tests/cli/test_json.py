@@ -1,5 +1,6 @@
 """``--json`` means the same in every command: one document on standard output, messages on standard error."""
 
+import contextlib
 import json
 import math
 
@@ -9,6 +10,8 @@ import pytest
 from sepray.cli import application
 from sepray.cli import main as cli
 from sepray.cli.main import MODULES
+from sepray.tracking.delivery import Delivery
+from sepray.tracking.outbox import Outbox
 
 from .conftest import slow_wave
 
@@ -54,8 +57,25 @@ def test_every_command_is_tried():
     assert {*ON_STUDIES, *ON_MODELS} | ELSEWHERE | NONE == set(MODULES)
 
 
+class SenderHere:
+    """Delivers to MLflow in this process: another takes seconds to start (tests/tracking/test_sender.py has some)."""
+
+    def __init__(self, outbox, uri, **_):
+        self._outbox, self._uri = outbox, uri
+
+    def send(self, command):
+        with contextlib.closing(Outbox(self._outbox)) as outbox:
+            delivery = Delivery(outbox, self._uri)
+            while command == "finish" and outbox.pending():
+                assert delivery.deliver(1000)[1] is None
+
+    def wait(self, timeout):
+        assert timeout > 0
+
+
 @pytest.mark.parametrize("name", ON_STUDIES)
-def test_command_on_studies_prints_one_document(name, kept, document):
+def test_command_on_studies_prints_one_document(name, kept, document, monkeypatch):
+    monkeypatch.setattr("sepray.tracking.tracker.Sender", SenderHere)
     arguments, expected = ON_STUDIES[name]
     found, _ = document(name, arguments)
     assert expected <= keys(found)

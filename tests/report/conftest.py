@@ -2,7 +2,7 @@ import pytest
 
 from sepray.plain_text import in_own_style
 from sepray.report import best_trials, cross_weights, example_items, hyperparameters, search_progress
-from sepray.report.figures import STYLE, MediaFile
+from sepray.report.figures import STYLE, LaidOutFigure, MediaFile
 from sepray.report.study_results import StudyResults
 
 from .studies import finished_study
@@ -27,3 +27,21 @@ def drawn(monkeypatch):
         monkeypatch.setattr(module, "render", keep)
     with in_own_style(STYLE):  # as the report draws them
         yield kept
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """The figures of reports have no content, for tests of what is beside them."""
+    monkeypatch.setattr(LaidOutFigure, "savefig", lambda figure, stream, **options: None)
+
+
+@pytest.fixture
+def one_drawn(monkeypatch):
+    """Of the figures of three items, which differ in their numbers, those of the best item alone are drawn."""
+
+    def render(figure, name, description, caption=""):
+        best = "-best." in name
+        return draw(figure, name, description, caption) if best else MediaFile(name, b"", description, caption)
+
+    draw = example_items.render
+    monkeypatch.setattr(example_items, "render", render)

@@ -32,7 +32,7 @@ PATH = explained(
 )
 
 
-def test_report_begins_with_the_answer_the_settings_and_their_ablation_path_and_then_shows_items(finished):
+def test_report_begins_with_the_answer_the_settings_and_their_ablation_path_and_then_shows_items(finished, undrawn):
     page = report.build(with_answer(finished, hyperparameters=SETTINGS, explanation=PATH.plain())).html
     assert f'<p class="lead">{ANSWER}</p>' in page
     assert re.findall(r'<h2 id="([^"]+)"', page)[:5] == ["answer", "settings", "explanation", "items", "result"]

@@ -92,7 +92,7 @@ def test_page_holds_result_figures_and_commands_and_needs_nothing_else(finished)
     assert all((finished.folder / name).read_bytes() == content for name, content in made.files.items())
 
 
-def test_summary_fits_a_screen_and_comes_before_the_first_section(finished):
+def test_summary_fits_a_screen_and_comes_before_the_first_section(finished, undrawn):
     """Answer, champion and mixture on test, trials, time and where, and the model: what one screen should tell."""
     known = {"processor": "Some(R) CPU", "device": "cpu"}
     on_gpu = {"processor": "Some(R) CPU", "device": "Some GPU"}
@@ -174,7 +174,7 @@ def test_odd_studies_have_a_report_too(tmp_path, kind):
     [Signal(("a", "b", "c"), 1, (9, 7), None), Signal(("a", "b", "c"), 2, (8000,), 8000.0)],
     ids=["images", "stereo sound"],
 )
-def test_interrupted_study_shows_its_best_trial_on_validation(tmp_path, signal):
+def test_interrupted_study_shows_its_best_trial_on_validation(tmp_path, signal, one_drawn):
     """Three sources; the test split stays closed, the champion's part is that of the best trial so far."""
     checkpoint.save(str(tmp_path / "search/trial-00001"), 2, {"0/separator.one": torch.ones(1)}, {"history": []})
     task = data(signal, items_=3)
@@ -207,7 +207,7 @@ def with_checkpoint(tmp_path, task: TaskData, metric: str):
     return study_results(tmp_path, [trial(0, [0.5])], objectives, data=task, spec=given)
 
 
-def test_items_of_images_are_ranked_by_a_measure_of_images(tmp_path):
+def test_items_of_images_are_ranked_by_a_measure_of_images(tmp_path, undrawn):
     generator = torch.Generator().manual_seed(3)
     sources = torch.rand(5, 2, 1, 16, 16, generator=generator)
     split = Split(sources.sum(1), sources)
