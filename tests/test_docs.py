@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import matplotlib
 import pytest
 from _pytest.mark import ParameterSet
 
@@ -69,6 +70,7 @@ def run_page(name: str, slow: bool, folders: dict[str, Path | None], parent: Pat
         "HOME": str(folder),
         "COLUMNS": "120",
         "MPLBACKEND": "agg",
+        "MPLCONFIGDIR": matplotlib.get_cachedir(),  # has the list of fonts, which takes seconds to make
         "PYTHONWARNINGS": "ignore",
     }
     command = [sys.executable, "-m", "tests.documents", str(PAGES[name]), *["--slow"] * slow]

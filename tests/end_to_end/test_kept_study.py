@@ -74,7 +74,7 @@ def test_interrupted_study_goes_on(kept):
     assert {t.state for t in before} == {TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING}
 
     start = time.time() * 1000
-    printed = run(kept, "halfway")
+    printed = run(kept, "halfway", "--concurrency", "1")  # each worker takes seconds to start
 
     after = kept.trials("halfway")
     assert [t.number for t in after] == list(range(7))

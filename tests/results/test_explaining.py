@@ -79,7 +79,7 @@ def test_setting_that_matters_earns_all_and_inert_ones_nothing(finished, spec, s
 
 
 def test_checkpoints_are_deleted_because_only_values_are_needed(finished, spec):
-    training(finished, order="given").train()
+    training(finished, order="given", seeds=2).train()
     assert list((finished.folder / "explain").glob("*/*")) == []
     assert list((finished.folder / "finals").glob("*/*")) != []
 
@@ -106,14 +106,14 @@ def test_what_mlflow_has_not_taken_is_said(finished, tracker, monkeypatch):
 
 
 def test_interrupted_path_goes_on_and_trains_nothing_twice(finished, spec, simulation):
-    simulation.kill_after = 20
+    simulation.kill_after = 12
     with pytest.raises(Killed):
-        training(finished).train()
+        training(finished, seeds=2).train()
     before = {t.number: t.intermediate_values for t in own_trials(spec)}
     assert of_result(found(spec).result) is None
     simulation.kill_after = None
-    made = training(found(spec))
-    assert made.left < 31
+    made = training(found(spec), seeds=2)
+    assert made.left < 11 * 2 - 2 * 2
     path = made.train()
     trials = own_trials(spec)
     assert {t.state for t in trials} == {TrialState.COMPLETE}
@@ -124,10 +124,10 @@ def test_interrupted_path_goes_on_and_trains_nothing_twice(finished, spec, simul
 
 
 def test_finished_path_is_read_again(finished, spec, simulation):
-    path = training(finished).train()
+    path = training(finished, order="given", seeds=2).train()
     (finished.folder / "result.json").write_text(json.dumps(dict(finished.result)))
     simulation.runs.clear()
-    made = training(found(spec))
+    made = training(found(spec), order="given", seeds=2)
     assert made.left == 0
     assert made.train() == path
     assert simulation.runs == []
@@ -137,12 +137,12 @@ def test_finished_path_is_read_again(finished, spec, simulation):
 def test_point_of_a_path_that_was_given_up_can_be_wanted_again(finished, spec, simulation):
     simulation.kill_after = 2
     with pytest.raises(Killed):
-        training(finished).train()
+        training(finished, seeds=2).train()
     simulation.kill_after = None
     training(found(spec), order="given", seeds=2).train()
     given_up = [t for t in own_trials(spec) if t.state is TrialState.FAIL]
     assert given_up
-    path = training(found(spec)).train()
+    path = training(found(spec), seeds=2).train()
     assert [step.mean is not None for step in path.steps] == [True] * 4
     assert path.steps[0].change.name == "beta"
 
@@ -204,7 +204,7 @@ def test_study_without_a_champion_is_refused(spec, run_study, simulation):
 
 def test_order_by_importance_begins_with_what_mattered_in_the_search(spec, run_study):
     assert run_study(spec.changed(trials=14)) == 0
-    made = training(found(spec), order="importance")
+    made = training(found(spec), order="importance", seeds=2)
     assert made.names[0] == "beta"
     assert set(made.names) == {"beta", "cross.low_to_high", "cross.high_to_low", "adversarial"}
     path = made.train()
@@ -229,7 +229,7 @@ def test_more_seeds_are_trained_where_the_retrainings_have_more(spec, run_study)
 
 
 def test_extended_study_keeps_the_path_of_an_equal_champion(finished, spec, run_study):
-    path = training(finished, order="given").train()
+    path = training(finished, order="given", seeds=2).train()
     assert run_study(spec.changed(final_seeds=3)) == 0
     assert found(spec).ablation_path == path
     kept = found(spec).result

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from sepray import registry
-from sepray.contracts import Augmentation, Oracle, Separator, Split, Supervision, estimate
+from sepray.contracts import Augmentation, Oracle, Separator, Signal, Split, Supervision, estimate
 from sepray.errors import UsageError
 from sepray.loading import build_separator
 from sepray.training.functional import phase_gradients, phase_parameters
@@ -35,8 +35,13 @@ def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def separated(run: Trainer) -> torch.Tensor:
-    items = split(run.separator.signal)
+    items = few(run.separator.signal)
     return estimate(run.separator, items.mixture, items.sources)
+
+
+def few(signal: Signal = SIGNAL) -> Split:
+    """Four items, for what is told by a few: some separators take long for each."""
+    return first(split(signal), 4)
 
 
 def learns(name: str) -> bool:
@@ -130,21 +135,17 @@ def test_every_field_of_the_config_arrives(name):
     def shapes(run):
         return {key: tensor.shape for key, tensor in run.separator.state_dict().items()}
 
-    def few(run):
-        items = first(split(), 4)
-        return estimate(run.separator, items.mixture, items.sources)
-
     config = debug(name)
     if hasattr(config, "depth"):
         config = dataclasses.replace(config, depth=2)  # which bounds the stages
     reference = begun(config)
-    parts, estimates = reference.epoch(), few(reference)
+    parts, estimates = reference.epoch(), separated(reference)
     for field, other in changed_fields(config).items():
         changed = begun(other)
         if shapes(changed) != shapes(reference):
             continue  # it shows before anything is trained
         same = changed.epoch() == parts and equal(weights(changed), weights(reference))
-        assert not (same and torch.equal(few(changed), estimates)), field
+        assert not (same and torch.equal(separated(changed), estimates)), field
 
 
 def test_config_is_frozen_and_has_what_the_platform_reads(name):
@@ -179,7 +180,7 @@ def test_other_signals_train_and_are_separated_or_are_refused_in_one_line(name, 
         return
     assert all(math.isfinite(value) for value in run.epoch().values())
     estimates = separated(run)
-    assert estimates.shape == split(signal).sources.shape
+    assert estimates.shape == few(signal).sources.shape
     assert estimates.isfinite().all()
 
 
@@ -208,7 +209,7 @@ def test_components_of_several_channels_are_learned_or_refused_in_one_line(name)
 
 def test_an_oracle_alone_is_told_the_truth(name):
     separator = trainer(name).separator
-    items = split()
+    items = few()
     if isinstance(separator, Oracle):
         assert not separator.learns
         with pytest.raises(ValueError, match="an oracle needs the true sources"):
@@ -255,7 +256,7 @@ def test_weights_are_all_that_separation_needs(name):
     run.epoch()
     fresh = debug(name).build(SIGNAL)
     fresh.load_state_dict(weights(run))
-    items = split()
+    items = few()
     estimates = estimate(fresh.eval(), items.mixture, items.sources)
     torch.testing.assert_close(estimates, estimate(run.separator.eval(), items.mixture, items.sources))
 
