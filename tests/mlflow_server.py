@@ -12,7 +12,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-# What `mlflow server` runs, without its supervising processes, whose start takes three times as long. Its libraries take
+# What `mlflow server` runs, without its supervising processes, whose start takes three times as long. Libraries take
 # seconds of CPU, so one process imports them, and becomes a server whenever it is told where.
 _PROGRAM = """
 import json, os, signal, sys
