@@ -22,13 +22,15 @@ _HELP = f"""File of a study, in TOML or Python, or the name of a study that come
 @application.command("run")
 def run(
     study: Annotated[
-        str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY", help=_HELP.replace("\n", " "), help_behavior_hint="")
+        str,
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="STUDY [STUDY'S FLAGS ...]", help=_HELP.replace("\n", " "), help_behavior_hint=""),
     ],
 ) -> None:
-    """Run a study from a TOML or Python file, or by name.
+    """Run a study: one of a TOML or Python file, or one that comes with sepray, by its name.
 
-    A study that comes with sepray has a name. The flags that follow are the study's own: sepray run STUDY --help lists
-    them. With --json among them, the study's result is printed as sepray show --json prints it.
+    Flags after STUDY are the study's own; sepray run STUDY --help lists them. With --json among them, the study's
+    result is printed as by sepray show --json.
 
     Example: sepray run cass_alpha_sweep --trials 4
     """

@@ -34,7 +34,9 @@ _STANDARD = "-"
 @application.command("separate")
 def separate(
     model: application.ModelArgument,
-    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT", help_behavior_hint="")],
+    inputs: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT [INPUT ...]", help_behavior_hint="")
+    ],
     output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="FOLDER")] = ".",
     source: Annotated[str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: all)")] = None,
     rate: Annotated[float | None, tyro.conf.arg(metavar="HZ", help_behavior_hint="")] = None,
@@ -58,8 +60,8 @@ def separate(
     model of one channel separates each channel by itself. An offset that the training mixtures did not have, steps and
     drifts are removed first; no estimate contains them.
 
-    If INPUT is a folder, all recordings below it are separated, into the same subfolders of the output. If a recording
-    cannot be separated, the others are; the command names it at the end, and exits with status 2.
+    If INPUT is a folder, all recordings below it are separated, into the same subfolders of the output. A recording
+    that cannot be separated does not stop the others: the command names it at the end, and exits with status 2.
 
     Example: sepray separate models:/cass-ecg@champion abdomen.csv -o separated
 
@@ -67,7 +69,7 @@ def separate(
         inputs: Recordings, folders of recordings, or - for standard input.
         output: Folder for the separated recordings, INPUT.SOURCE.wav (or csv, npy), and the picture INPUT.png; or -
             for standard output, together with --source.
-        source: Name of the only source that is written.
+        source: Write the source of this name only.
         rate: Sampling rate in Hz of recordings that do not say it (NPY, CSV without a time column). In a folder, all
             others keep their own.
         window: Seconds that the model separates at once.

@@ -135,8 +135,10 @@ def _wrapped(printed: str) -> str:
         return printed
     width = shutil.get_terminal_size().columns
     usage, *others = printed.split("\n")
-    lines = [re.sub(r"\{\w+(,\w+)+\}", "COMMAND ...", usage), *others]  # the commands are listed below
-    return "\n".join(line if line[:1] in _BOX else textwrap.fill(line, width) for line in lines)
+    usage = re.sub(r"\[[A-Z ]+ OPTIONS\]", "[OPTIONS]", usage)  # tyro puts the command's name before the word
+    if any("subcommands" in line for line in others):  # which are listed below
+        usage = re.sub(r"\{\w+(,\w+)+\}", "COMMAND ...", usage)
+    return "\n".join(line if line[:1] in _BOX else textwrap.fill(line, width) for line in [usage, *others])
 
 
 def _one_line(box: str) -> str:

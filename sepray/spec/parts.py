@@ -46,11 +46,11 @@ class Budget:
     """Number of best settings that are trained again after the search. A study with arms trains the best of each arm
     instead."""
     final_seeds: int = 0
-    """Number of new random seeds on which each of these settings is trained again. 0: three, or in a study with arms
-    as many as are needed for a claim at the 5% level."""
+    """Number of new random seeds on which each finalist, or arm, is trained again. 0: three, or in a study with arms as
+    many as a claim at the 5% level needs."""
     reference_budget: str = published_settings.STUDY
-    """How long the published settings are trained for their rows of the final table. study: for max_epochs, and the
-    search tries them too. published: for the epochs of their paper. none: not at all, and they have no rows."""
+    """How long the published settings are trained for their rows of the final table. study: for --max-epochs, and the
+    search tries them too. published: for the epochs of their paper. none: they are not trained and have no rows."""
 
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""
@@ -82,11 +82,11 @@ class Search:
     scheduler: str = "asha"
     """Ray Tune scheduler that stops trials early: asha, hyperband, median, none, or pbt."""
     grace_period: int = 0
-    """Epochs before a trial may be stopped early. 0: a twentieth of max_epochs (with median and pbt, a tenth)."""
+    """Epochs before a trial may be stopped early. 0: a twentieth of --max-epochs (with median and pbt, a tenth)."""
     reduction_factor: float = 3.0
-    """For asha and hyperband: one trial in this many goes on at each rung."""
+    """With asha and hyperband: at each comparison of trials (rung) one in this many goes on."""
     deterministic: bool = False
-    """Make the same trials from the same seed, number of slots and kind of machine, however long each trial takes."""
+    """Make the same trials from one seed, number of trials at once and kind of machine, however long each takes."""
     retry_failed: bool = False
     """Run trials again, under new numbers, that failed because of a disk, a store, a worker or a node."""
     only_arms: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: all)")] = ()

@@ -183,3 +183,12 @@ def test_list_of_commands_is_short_and_the_help_of_one_is_whole(help_of):
         assert "Example: sepray clean --dry-run" in help_of()
         assert "lose their weights" not in help_of()
         assert "lose their weights" in help_of("clean")
+
+
+def test_usage_says_what_follows_a_command(help_of):
+    def usage(command):
+        return help_of(command).partition("\n")[0]
+
+    assert usage("list") == "usage: sepray list [-h] [OPTIONS] {models,studies,tasks,separators,measures}"
+    assert usage("separate") == "usage: sepray separate [-h] [OPTIONS] MODEL INPUT [INPUT ...]"
+    assert usage("run") == "usage: sepray run [-h] STUDY [STUDY'S FLAGS ...] [--traceback]"

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from sepray.errors import UsageError
-from sepray.models.model_signal import heart_signal
 from sepray.models.real_recordings import evaluate_recordings
 
 from .functions import model
@@ -90,18 +89,6 @@ def test_records_with_beats_rates_and_without_a_fetus(folder, tmp_path):
     for result, name in ((both, "both.csv.png"), (alone, "ward/alone.csv.png")):
         assert result.picture == tmp_path / "pictures" / name
         assert result.picture.read_bytes().startswith(b"\x89PNG")
-
-
-def test_hearts_are_those_that_the_model_says_or_those_of_its_names():
-    assert heart_signal(MODEL).heart_range("fetal") == (105, 185)
-    assert heart_signal(MODEL).pulse_sources == ()
-    pulse = model("models:/p/1", _told, ("heart", "respiration"), shape=(504,), sample_rate=32.0)
-    assert heart_signal(pulse).heart_sources == heart_signal(pulse).pulse_sources == ("heart",)
-    told = model("models:/t/1", _told, ("x", "y"), shape=(2500,), sample_rate=250.0)
-    with pytest.raises(UsageError, match=r"says of none of its sources \(x, y\) that it is a heart"):
-        heart_signal(told)
-    told.metadata = {"hearts": {"rates": [["y", 60, 90]], "pulses": []}}
-    assert heart_signal(told).heart_range("y") == (60, 90)
 
 
 def test_folders_without_anything_known_are_refused(folder, tmp_path):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from sepray.errors import UsageError
-from sepray.models.model_signal import lowest_heart_rate, require_sounds
 from sepray.models.stream import (
     check_window,
     estimates_of,
@@ -57,13 +56,6 @@ def test_model_of_several_channels_gets_them_together_or_refuses():
     assert set(shapes) == {(3, 64)}
     with pytest.raises(UsageError, match=r"^m takes 3 channels, and the recording has 2$"):
         estimates_of(open_array(NOISE[:2], 64), stereo)
-
-
-def test_models_of_images_are_refused():
-    for changes in ({"sample_rate": None}, {"shape": (8, 8)}):
-        with pytest.raises(UsageError, match=r"^m separates images; recordings need a model of sounds$"):
-            require_sounds(model("m", noted([]), **changes))
-    assert require_sounds(model("m", noted([]))) == 64
 
 
 @pytest.mark.parametrize("window", [0, -1, np.inf, np.nan])
@@ -260,11 +252,6 @@ def test_a_baseline_stays_where_a_source_may_be_slow_and_where_there_is_no_beat(
         other.metadata["source_baseline"] = share
         assert levels_of(open_array(moving, 64), other).baseline is None
         assert levels_of(open_array(moving, 64), other).disturbances is None
-    assert lowest_heart_rate(of_hearts(("heart", "breath"))) == lowest_heart_rate(of_hearts(("x", "y"))) == 0
-    assert lowest_heart_rate(of_hearts()) == 1
-    pulse = of_hearts()
-    pulse.metadata["hearts"]["pulses"] = ["maternal", "fetal"]
-    assert lowest_heart_rate(pulse) == 0
 
 
 def separated_by(ready, values):
