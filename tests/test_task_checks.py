@@ -14,7 +14,6 @@ from sepray import task_checks
 from sepray.contracts import Augmentation, Signal, Split, TaskData, Tracks
 from sepray.disk.file_names import WANTED
 from sepray.errors import UsageError
-from sepray.signal_checks import check_source_names
 from sepray.task_checks import check_task_data
 
 SIGNAL = Signal(("low", "high"), 1, (512,), 128.0)
@@ -411,29 +410,6 @@ def test_values_are_looked_at_in_chunks(item: int, at_once: int, monkeypatch: py
         check_task_data(bad)
 
 
-@pytest.mark.parametrize("name", ["a b", "a/b", "a.b", "-a", "é", "a\n", "a:b", 3, None])
-def test_names_that_cannot_be_used_everywhere(name: Any) -> None:
-    with pytest.raises(UsageError) as refusal:
-        check_source_names(("voice", name))
-    assert (
-        str(refusal.value)
-        == f"sources must be names of letters (a-z, A-Z), digits, _ and - (not first), one is {name!r}"
-    )
-
-
-@pytest.mark.parametrize("name", ["mean", "mixture", "Mixture"])
-def test_names_that_tables_have_for_something_else(name: str) -> None:
-    with pytest.raises(UsageError) as refusal:
-        check_source_names((name, "voice"))
-    assert str(refusal.value) == f"sources must not be called mean or mixture, one is {name!r}"
-
-
-def test_names_that_some_file_systems_take_for_one() -> None:
-    with pytest.raises(UsageError) as refusal:
-        check_source_names(("Bass", "bass"), "instruments")
-    assert str(refusal.value) == "instruments must be different names (not by capitals alone), are Bass, bass"
-
-
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -456,12 +432,6 @@ def test_tensors_that_a_study_could_not_train_on_are_refused(data: TaskData, mes
     with pytest.raises(UsageError) as refused:
         check_task_data(data)
     assert str(refused.value) == message
-
-
-def test_names_of_sources_fit_into_names_of_files() -> None:
-    check_source_names(["a" * 64])
-    with pytest.raises(UsageError, match=r"^sources must be names of at most 64 letters, one is 'a{65}'$"):
-        check_source_names(["a" * 65])
 
 
 def component(parts: torch.Tensor, component_channels: object = 1, train: bool = True, **fields: Any) -> TaskData:
