@@ -30,9 +30,9 @@ def usual_rate(blocks: Iterable[Block], frames: int, rate: float) -> float:
     length = min(frames, round(_SECONDS * rate))
     every = max(1, frames // length // _PARTS)
     rates: list[float] = []
-    for number, part in enumerate(parts(blocks, length)):
+    for number, part in enumerate(parts((block[:_CHANNELS] for block in blocks), length)):
         if number % every == 0:
-            signal = torch.from_numpy(np.asarray(part[:_CHANNELS], np.float64))
+            signal = torch.from_numpy(np.asarray(part, np.float64))
             rates += detect(signal, rate, _SLOWEST, _FASTEST).rate.tolist()
     found = [beats for beats in rates if beats]
     return float(np.median(found)) / 60 if 2 * len(found) > len(rates) else 0.0

@@ -32,7 +32,7 @@ from ..signals.baseline import Baseline, with_slow_part
 from ..signals.disturbances import Disturbances, Repaired, disturbances
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
 from ..signals.recording_types import Block, Recording, check_change
-from ..signals.running_median import drift, less_drift, less_running_median, stretches
+from ..signals.running_median import drift, in_pieces, less_drift, less_running_median, stretches
 from .model import Model
 from .model_signal import lowest_heart_rate, require_sounds
 from .slow_heart import usual_rate
@@ -70,7 +70,7 @@ class Levels:
         """Yield ``[channel, time]`` without these levels, as float32, a block at a time."""
         level: Iterable[Block] = self.less_offsets(blocks)
         if self.disturbances is not None:
-            level = (part.signal for part in self.disturbances.taken_from(level))
+            level = (part.signal for part in self.disturbances.taken_from(in_pieces(level)))
         for block in level if self.baseline is None else self.baseline.taken_from(level):
             yield np.asarray(block, dtype=np.float32)
 
@@ -180,7 +180,7 @@ def _less_disturbances(
     """
 
     def mixture() -> Iterable[Block]:
-        return levels.less_offsets(recording.blocks())
+        return levels.less_offsets(in_pieces(recording.blocks()))
 
     found = disturbances(mixture(), recording.frames, lowest)
     levels = replace(levels, disturbances=found, told=_told_of(found.taken_from(mixture()), recording.rate))
@@ -215,8 +215,7 @@ def _told_of(parts: Iterable[Repaired], rate: float) -> tuple[str, ...]:
             far, first, steps = (np.zeros(len(part.signal), int) for _ in range(3))
         first = np.where(~far.astype(bool) & part.far.any(axis=1), start + part.far.argmax(axis=1), first)
         far += part.far.sum(axis=1)
-        stepped = part.steps != 0
-        steps += (stepped[:, 1:] & ~stepped[:, :-1]).sum(axis=1)
+        steps += (part.steps[:, 1:] & ~part.steps[:, :-1]).sum(axis=1)
         start += part.signal.shape[-1]
     notes = []
     away = [

@@ -21,7 +21,7 @@ _HALF = 0.75  # of the lowest rate: the frequency that half is let through of
 _END = 1.0  # beats at the lowest rate, whose slope goes on beyond an end
 _BEAT = 0.075  # of the interval of the lowest rate, that a beat is long, in which samples are alike
 _TAPS = 3.3  # width of a Hamming window's transition, times its length
-_FEWEST_AT_ONCE = 1 << 15  # samples that are filtered
+_FEWEST_AT_ONCE = 1 << 15  # samples that are filtered, of all channels
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,20 @@ def with_slow_part(blocks: Iterable[Block], lowest: float) -> Iterator[tuple[Sig
     """
     low_pass = _low_pass(lowest)
     reach = len(low_pass) // 2
-    whole = 1 << max(_FEWEST_AT_ONCE, 8 * reach).bit_length()
-    spectrum = np.fft.rfft(low_pass, whole)
+    held: Signal | None = None  # from `reach` samples before the next one on
+    begun, whole, spectrum = False, 0, np.zeros(0, complex)
 
     def both(part: Signal) -> tuple[Signal, Signal]:
-        filtered = np.fft.irfft(np.fft.rfft(part, whole) * spectrum, whole)
-        return part[:, reach : part.shape[-1] - reach], filtered[:, 2 * reach : part.shape[-1]]
+        slow = np.empty((len(part), part.shape[-1] - 2 * reach))
+        for channel, own in enumerate(part):  # one by one: spectra are several times as large as what they are of
+            filtered = np.fft.irfft(np.fft.rfft(own, whole) * spectrum, whole)
+            slow[channel] = filtered[2 * reach : part.shape[-1]]
+        return part[:, reach : part.shape[-1] - reach], slow
 
-    held: Signal | None = None  # from `reach` samples before the next one on
-    begun = False
     for block in blocks:
+        if held is None:
+            whole = 1 << max(_FEWEST_AT_ONCE // len(block), 4 * reach).bit_length()
+            spectrum = np.fft.rfft(low_pass, whole)
         held = np.asarray(block, np.float64) if held is None else np.concatenate([held, block], axis=-1)
         if not begun and held.shape[-1] > reach:
             held, begun = np.concatenate([_beyond(held[:, ::-1], reach, lowest)[:, ::-1], held], axis=-1), True

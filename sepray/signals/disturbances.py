@@ -8,9 +8,9 @@ it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,12 +36,12 @@ class Repaired(NamedTuple):
     Attributes:
         signal: it without disturbances.
         far: whether a sample was put on the level.
-        steps: by how much the level steps at a sample, which is 0 at most.
+        steps: whether the level steps at a sample.
     """
 
     signal: Signal
     far: NDArray[np.bool_]
-    steps: Signal
+    steps: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,39 @@ class Disturbances:
     def taken_from(self, blocks: Iterable[Block]) -> Iterator[Repaired]:
         """Yield a signal ``[channel, time]`` without them, block by block as if at once; both ends are mirrored."""
         short, half = max(1, self.length // _SHORT), self.length // 2
-        heights = np.array(self.heights)[:, None]
-        stairs = np.zeros((len(heights), 1))
+        stairs = [0.0] * len(self.heights)
         for held in surrounded(blocks, 2 * half + short):
-            level = _running_median(held, half)
-            near = held[:, half : held.shape[-1] - half]
-            far = (np.abs(near - level) > _FAR * heights)[:, half : near.shape[-1] - half]
-            far = (heights > 0) & _any(far, 2 * short + 1)
-            change = np.abs(level[:, short:] - level[:, :-short])
-            fast = change[:, half : change.shape[-1] - half] > _STEP * heights + _SLOPES * _running_median(change, half)
-            inner = slice(half + short, near.shape[-1] - half - short)
-            steps = np.diff(level, axis=-1, prepend=0)[:, inner]
-            steps = np.where(_any(fast, short)[:, :-1] & (heights > 0), steps, 0.0)
-            stair = stairs + np.cumsum(steps, axis=-1)
-            stairs = stair[:, -1:]
-            yield Repaired(np.where(far, level[:, inner], near[:, inner]) - stair, far, steps)
+            shape = (len(held), held.shape[-1] - 4 * half - 2 * short)
+            part = Repaired(np.empty(shape), np.zeros(shape, bool), np.zeros(shape, bool))
+            for channel, (own, height) in enumerate(zip(held, self.heights, strict=True)):  # one by one, for memory
+                if height:
+                    stairs[channel] = self._repair(own, height, stairs[channel], [each[channel] for each in part])
+                else:
+                    part.signal[channel] = own[2 * half + short : len(own) - 2 * half - short]
+            yield part
+
+    def _repair(self, held: Signal, height: float, stair: float, into: Sequence[NDArray[Any]]) -> float:
+        """Write a channel's part without disturbances, and what they are; return how far the level has stepped.
+
+        Args:
+            held: ``[time]``, the part with its surroundings.
+            height: the usual height of beats.
+            stair: how far the level has stepped before.
+            into: what is written, ``[time]`` each, as in ``Repaired``.
+        """
+        short, half = max(1, self.length // _SHORT), self.length // 2
+        level = _running_median(held, half)
+        near = held[half : len(held) - half]
+        inner = slice(half + short, len(near) - half - short)
+        far = _any(np.abs(near - level)[half : len(near) - half] > _FAR * height, 2 * short + 1)
+        change = np.abs(level[short:] - level[:-short])
+        fast = change[half : len(change) - half] > _STEP * height + _SLOPES * _running_median(change, half)
+        steps = _any(fast, short)[:-1]
+        stairs = stair + np.cumsum(np.where(steps, np.diff(level, prepend=0)[inner], 0.0))
+        signal, is_far, is_step = into
+        signal[:] = np.where(far, level[inner], near[inner]) - stairs
+        is_far[:], is_step[:] = far, steps
+        return float(stairs[-1])
 
 
 def disturbances(blocks: Iterable[Block], frames: int, lowest: float) -> Disturbances:
@@ -90,7 +108,10 @@ def disturbances(blocks: Iterable[Block], frames: int, lowest: float) -> Disturb
 
     def beside_the_level() -> Iterator[Signal]:
         for held in surrounded(blocks, half):
-            yield np.abs(held[:, half : held.shape[-1] - half] - _running_median(held, half))
+            beside = held[:, half : held.shape[-1] - half].copy()
+            for channel, own in enumerate(held):
+                beside[channel] -= _running_median(own, half)
+            yield np.abs(beside, out=beside)
 
     highest = [part.max(axis=-1) for part in parts(beside_the_level(), max(1, min(beat, frames // _PARTS)))]
     factor = 1.0 if frames >= _ENOUGH * beat else _HIGHEST
@@ -103,14 +124,15 @@ def _usual(heights: Signal) -> float:
 
 
 def _running_median(signal: Signal, half: int) -> Signal:
-    """Return the median over ``2 half + 1`` samples around each of ``[channel, time]`` that has as many around it."""
+    """Return the median over ``2 half + 1`` samples around each of ``[time]`` that has as many around it."""
     from scipy.ndimage import median_filter
 
-    return np.stack([median_filter(channel, 2 * half + 1)[half : len(channel) - half] for channel in signal])
+    found: Signal = median_filter(signal, 2 * half + 1)[half : len(signal) - half]
+    return found
 
 
 def _any(flags: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
-    """Return whether any of so many flags in a row is set, ``[channel, time]``: ``size`` - 1 fewer."""
-    counts = np.pad(np.cumsum(flags, axis=-1), ((0, 0), (1, 0)))
-    some: NDArray[np.bool_] = counts[:, size:] > counts[:, :-size]
+    """Return whether any of so many flags in a row is set, ``[time]``: ``size`` - 1 fewer."""
+    counts = np.concatenate([[0], np.cumsum(flags)])
+    some: NDArray[np.bool_] = counts[size:] > counts[:-size]
     return some

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .recording_types import Block
 
 _FEWEST_CHANGES = 5  # from stretch to stretch, by which a drift is told from steps
+_SHORTEST, _VALUES = 1024, 1 << 19  # samples of each channel, and of all, in a short block
 _SAMPLES = 1024  # of half a stretch, evenly spaced, that its median and spread are of
 
 
@@ -37,6 +38,14 @@ def stretches(blocks: Iterable[Block], length: int) -> tuple[NDArray[np.float64]
         found.append(_location(before))
     middles, spreads = zip(*found, strict=True)
     return np.stack(middles, 1), np.stack(spreads, 1)
+
+
+def in_pieces(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Yield ``[channel, time]`` in blocks that are short where there are many channels, for the memory of what follows."""
+    for block in blocks:
+        length = max(_SHORTEST, _VALUES // len(block))
+        for start in range(0, block.shape[-1], length):
+            yield block[:, start : start + length]
 
 
 def parts(blocks: Iterable[Block], length: int) -> Iterator[Block]:

@@ -44,7 +44,8 @@ def test_a_step_is_taken_away_for_as_long_as_it_lasts(height, seconds):
     sharp = around(10.3, 10.3, 0.3) | around(10.3 + seconds, 10.3 + seconds, 0.3)
     assert np.abs(signal - BEATS)[~sharp].max() < 0.4
     assert np.abs(signal).max() < 1.5
-    assert steps[around(10.3, 10.3, 0.3)].sum() == pytest.approx(height, abs=0.4)
+    assert steps[around(10.3, 10.3, 0.02)].any()
+    assert not steps[~sharp].any()
 
 
 @pytest.mark.parametrize("frames", [100, 300, 1000])
