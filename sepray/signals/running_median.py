@@ -41,7 +41,7 @@ def stretches(blocks: Iterable[Block], length: int) -> tuple[NDArray[np.float64]
 
 
 def in_pieces(blocks: Iterable[Block]) -> Iterator[Block]:
-    """Yield ``[channel, time]`` in blocks that are short where there are many channels, for the memory of what follows."""
+    """Yield ``[channel, time]`` in blocks that are short where there are many channels, to save memory."""
     for block in blocks:
         length = max(_SHORTEST, _VALUES // len(block))
         for start in range(0, block.shape[-1], length):

@@ -224,7 +224,7 @@ def column_without_numbers(lines: Sequence[str], name: str) -> str:
     That is a column which is empty, or holds text, beside columns of numbers.
     """
     best: tuple[int, str, list[tuple[int, list[str]]]] = (0, "", [])
-    for separator in ("\t", ";", ","):
+    for separator in ("\t", ";", ",", "|"):
         split = [(k, next(csv.reader([line], delimiter=separator), [])) for k, line in enumerate(lines[:_LOOKED_AT], 1)]
         rows = [(k, cells) for k, cells in split if any(_is_number(cell) for cell in cells) and len(cells) > 1]
         length = Counter(len(cells) for _, cells in rows).most_common(1)
@@ -250,7 +250,7 @@ def column_without_numbers(lines: Sequence[str], name: str) -> str:
 def two_decimal_marks(lines: Sequence[str], name: str) -> str:
     """Return what is wrong with lines in which one column has decimal points and another commas; empty if none has."""
     for number_of_line, line in enumerate(lines[:_LOOKED_AT], 1):
-        for separator in ("\t", ";"):
+        for separator in ("\t", ";", "|"):
             cells = [cell.strip() for cell in line.split(separator)]
             marks = {mark for mark in ".," for cell in cells if mark in cell}
             if len(marks) == 2 and len(cells) > 1 and all(map(_is_number, cells)):

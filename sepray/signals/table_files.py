@@ -20,7 +20,7 @@ from ..plain_text import in_csv, is_formula
 from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer, as_block, block_length
 from .table_headers import states_a_value
 from .table_layout import Layout, is_number, layout_of
-from .time_cells import names_counter, names_lead, names_time, surely_names_time, time_of
+from .time_cells import MINUS, names_counter, names_lead, names_time, surely_names_time, time_of
 from .time_columns import Stamps
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
@@ -192,10 +192,13 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
         counted = ", only one that counts samples," if copied else ""
         raise RateError(f"{name} has no time column{counted} to tell its rate; give --rate, in Hz")
     gaps = [stamps[k].gaps() for k in copied if k in stamps]
-    if 0 in stamps and 0 not in copied and not layout.has_names and stamps[0].may_be_lead:
-        notes += (
-            f"the first column of {name} moves evenly and starts again, and is taken for a lead: name it if it is none",
+    label = layout.labels[0]
+    if 0 in stamps and 0 not in copied and stamps[0].may_be_lead and not (label and names_lead(label)):
+        moves, more = (
+            "moves evenly and starts again, and is taken for a lead: name it",
+            " time or index" if label else "",
         )
+        notes += (f"the first column of {name} {moves}{more} if it is none",)
     notes += tuple(note for note in (*misnamed, *[one.parts() for one in timed[:1]], *gaps[:1]) if note)
     return TableRecording(path, rate, len(layout.labels) - len(copied), frames, layout, copied, name, notes)
 
@@ -239,7 +242,8 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
         rising = column == 0 and frames >= fewest and (found.is_even or (found.rises and (numbered or not label)))
         late = column == 0 and found.mostly_rises and (not label or found.is_stamp)
         lead = names_lead(label)
-        clock = not lead and ((layout.has_names and not numbered) or not found.may_be_lead)
+        said = layout.has_names and (not label or named_time or names_counter(label))
+        clock = not lead and (said or not found.may_be_lead)
         again = found.starts_again and clock
         falling = column == 0 and (
             (found.falls_evenly and clock) or (not label and found.is_constant and frames >= fewest)
@@ -262,7 +266,8 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
                 or (leading and found.is_constant)
             )
         )
-        wrapping = (leading and found.wraps and not lead and (column == 0 or not label)) or (column == 0 and again)
+        counting = leading and found.wraps and (column == 0 or not label) and (clock or not label)
+        wrapping = (counting and not lead) or (column == 0 and again)
         if column not in copied and (
             time or counter or named or rising or late or falling or wrapping or (after_counter and frames >= fewest)
         ):
@@ -337,6 +342,11 @@ def _told(layout: Layout) -> str:
 
 
 def _numbers(cells: list[str], decimal: str) -> list[float]:
-    if decimal == ",":
-        return [float(cell.replace(".", "?").replace(",", ".")) for cell in cells]
-    return [float(cell) for cell in cells]
+    try:
+        if decimal == ",":
+            return [float(cell.replace(".", "?").replace(",", ".")) for cell in cells]
+        return [float(cell) for cell in cells]
+    except ValueError:
+        if not any(MINUS in cell for cell in cells):
+            raise
+    return _numbers([cell.replace(MINUS, "-") for cell in cells], decimal)

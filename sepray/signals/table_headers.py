@@ -14,24 +14,25 @@ from .time_cells import names_counter, names_time, number
 COMMENT = ("#", "%")
 """What a line that is a comment begins with."""
 
+_NUMBER = r"\d{1,20}(?:\.\d{1,20})?(?:e[+-]?\d{1,3})?"
 _SAID_RATE = re.compile(  # of bounded length: a long line of such words would be gone through for ever
     r"sampl\w{0,20}[ _-]{0,4}(?:rate|freq\w{0,10})\W{0,20}?(?:\(?(k?hz)\)?\W{0,20})?"
-    r"(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,4}(khz)?",
+    rf"({_NUMBER})[ \t]{{0,4}}(khz)?",
     re.IGNORECASE,
 )
 _SAID_FS = re.compile(  # in Hz, and no full scale in volts
-    r"(?<![\w(])fs {0,9}(?:[(\[]?(k?hz)[)\]]?)? {0,9}[:= ] {0,9}(\d{1,20}(?:\.\d{1,20})?)(?![\d.]|,\d)"
+    rf"(?<![\w(])fs {{0,9}}(?:[(\[]?(k?hz)[)\]]?)? {{0,9}}[:= ] {{0,9}}({_NUMBER})(?![\d.]|,\d)"
     r"(?: {0,9}(k?hz)\b|(?! {0,9}[a-zµ%]))",
     re.IGNORECASE,
 )
 _FS_CELL = re.compile(
-    r"(\W{0,9}fs\b[^,;\t\d]{0,9})[,;\t]", re.IGNORECASE
+    r"(\W{0,9}fs\b[^,;|\t\d]{0,9})[,;|\t]", re.IGNORECASE
 )  # a first cell, with its value in the next one
-_INTERVAL = re.compile(r"Interval=[ \t]{0,9}(\d{1,20}(?:\.\d{1,20})?)[ \t]{0,9}(s|ms|us)?[ \t]{0,9}")
+_INTERVAL = re.compile(rf"Interval=[ \t]{{0,9}}((?i:{_NUMBER}))[ \t]{{0,9}}(s|ms|us)?[ \t]{{0,9}}")
 _INTERVAL_UNITS = {"": 1.0, "s": 1.0, "ms": 1e3, "us": 1e6}
 _SAID_INTERVAL = re.compile(
     r"sampl\w{0,20}[ _-]{0,4}(?:interval|period)[\W_]{0,20}?(?:([mµμu]?s)(?:ec)?[\W_]{1,20}?)?"
-    r"(\d{1,20}(?:\.\d{1,20})?)(?![\d.]|,\d)[ \t]{0,4}([mµμu]?s)?\b",
+    rf"({_NUMBER})(?![\d.]|,\d)[ \t]{{0,4}}([mµμu]?s)?\b",
     re.IGNORECASE,
 )
 _UNIT = re.compile(  # of time or of samples, or none
@@ -40,14 +41,14 @@ _UNIT = re.compile(  # of time or of samples, or none
     re.IGNORECASE,
 )
 _KEY = re.compile(r"[A-Za-z]\w{0,40}=(?:\t|$)")  # of a line of LabChart's header
-_VALUE = (
-    r"[+-]?\d+(?:[.:/-]\d+){0,6}(?:e[+-]?\d+)?(?: {0,3}[a-zµμ/%]{1,20})?"  # a number, perhaps with a unit, or a date
+_VALUE = (  # a number, perhaps with a unit, or a date
+    r"[+\u2212-]?\d+(?:[.:/-]\d+){0,6}(?:e[+-]?\d+)?(?: {0,3}[a-zµμ/%]{1,20})?"
 )
 _PAIR = re.compile(  # a word and its value
-    rf"\s*[\"']?(?=[^\d\W])([^,;\t:=]{{1,80}}?)[\"']?\s{{0,9}}[,;\t:=]\s{{0,9}}[\"']?{_VALUE}[\"']?[\s,;]{{0,99}}",
+    rf"\s*[\"']?(?=[^\d\W])([^,;|\t:=]{{1,80}}?)[\"']?\s{{0,9}}[,;|\t:=]\s{{0,9}}[\"']?{_VALUE}[\"']?[\s,;|]{{0,99}}",
     re.IGNORECASE,
 )
-_AROUND = " \t,;'\""  # a word or a number
+_AROUND = " \t,;|'\""  # a word or a number
 _EMPATICA = ((1e9, 1e17), (1e-3, 1e4))  # limits of its two header rows: the Unix time of the start, and the rate
 _E4_RATES = (1, 4, 32, 64)  # of the signals of a device that writes its start as a date
 _LOOKED_AT = 100  # lines, for Empatica's rows

@@ -49,7 +49,18 @@ _MOST_TRAILING = 1 << 14  # empty cells at the end of a row: as many as a spread
 _MOST_LINES = 64  # of a row whose cells have line breaks in quotes
 _SAMPLE = 50  # rows of these
 _LOOKED_AT = 1000  # rows whose cells are compared
-_MARKS = (("\t", "."), (";", "."), (";", ","), ("\t", ","), (",", "."), (None, "."), (None, ","), (",", ","))
+_MARKS = (
+    ("\t", "."),
+    (";", "."),
+    (";", ","),
+    ("\t", ","),
+    (",", "."),
+    ("|", "."),
+    ("|", ","),
+    (None, "."),
+    (None, ","),
+    (",", ","),
+)
 
 
 @dataclass(frozen=True)
@@ -198,7 +209,7 @@ def _trial(lines: list[str], separator: str | None, decimal: str) -> _Trial:
 def _names_one_column(header: list[str]) -> bool:
     """Say whether a header names a single column, so that a comma in its rows is a decimal mark."""
     named = [line for line in header if line.strip() and not is_comment(line)]
-    return bool(named) and all(re.fullmatch(r"\s*[^\s,;]+\s*", line) is not None for line in named)
+    return bool(named) and all(re.fullmatch(r"\s*[^\s,;|]+\s*", line) is not None for line in named)
 
 
 def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layout:

@@ -12,10 +12,13 @@ import re
 EXACT_DIGITS = 15
 """Digits of a whole number that a float holds."""
 
+MINUS = "\u2212"
+"""The minus sign of typography, which some locales write before negative numbers."""
+
 _LONGEST = 80  # characters of a time: in a long run of digits, a clock would be looked for at each of them
 _NEVER = 1e15  # seconds, after which a time in days begins again
 
-_TIME = re.compile(r"time.*|date.*|.*stamps?|elapsed")
+_TIME = re.compile(r"time.*|date.*|.*stamps?|elapsed|(uhr)?zeit|temps|tiempo")
 _TIME_AS_FIRST = re.compile(r"ts?|sec|secs|seconds?|m?s|msec|clock")
 _UNITS = (
     (r"(milli|m)s(ec)?|milli(second)?s?", 1e-3),
@@ -107,7 +110,7 @@ def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:
 
 def number(cell: str, decimal: str = ".") -> float | None:
     """Return the number in a cell, as an ``int`` where it has many digits; None if it is none."""
-    text = cell.strip()
+    text = cell.strip().replace(MINUS, "-")
     if decimal == ",":
         if "." in text:
             return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from .recording_types import RateError
-from .time_cells import EXACT_DIGITS, named_unit, number, time_of
+from .time_cells import EXACT_DIGITS, named_unit, number, time_of, words
 
 _ROUNDING = 1e-3  # of a rate: times are printed with few digits, and a model does not mind one in a thousand
 _STEPS_FOR_MEDIAN = 4096
@@ -35,9 +35,11 @@ _SERIAL = (3e4, 8e5, 1e-4)  # days since 1900 (Excel) or since the year 0 (MATLA
 _UNIX = ((1e17, 1e-9), (1e15, 1e-6), (1e12, 1e-3), (1e9, 1.0))  # least stamp, since 2001, and its unit in seconds
 _TICK = 1e-7  # unit in seconds of Windows' and .NET's stamps, since 1601 and the year 1
 _TICKS = ((1.2e17, 1.5e17), (6.2e17, 6.5e17))  # their limits, of about a hundred years
-_FEWEST_TICKED = 10.0  # Hz, below which these may be nanoseconds since 2000
+_FEWEST_TICKED = 50.0  # Hz, below which these may be nanoseconds since 2000, of up to 5000 Hz
+_TICKED = {"tick", "ticks", "filetime"}  # words of a name that are none of nanoseconds
 _STAMPS = {1.0: "Unix seconds", 1e-3: "Unix milliseconds", 1e-6: "Unix microseconds", 1e-9: "Unix nanoseconds"}
 _STAMPS |= {_TICK: "stamps of 100 ns"}
+_LIKELY = (1.0, 1e5)  # Hz, of recordings of hearts
 _SMALLER = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 
 
@@ -384,12 +386,14 @@ class Stamps:
     def _hertz(self, rate: float, name: str) -> float:
         unit = self._unit()
         stated = self.textual or named_unit(self.label) is not None
-        if not stated and rate / (unit or 1.0) < (_FEWEST_TICKED if unit == _TICK else 1):
+        ambiguous = unit == _TICK and not _TICKED & set(words(self.label))
+        if not stated and rate / (unit or 1.0) < (_FEWEST_TICKED if ambiguous else 1):
             what = "is in seconds" if unit is None else f"holds {_STAMPS.get(unit, 'stamps')}"
-            word, factor = next((one for one in _SMALLER if rate * one[1] >= 1), _SMALLER[0])
+            likely = [(rate * one, word) for word, one in _SMALLER if _LIKELY[0] <= rate * one <= _LIKELY[1]]
+            likely = likely or [(rate * _SMALLER[0][1], _SMALLER[0][0])]
+            each = ", ".join(f"{hertz:.4g} if it is in {word}" for hertz, word in likely)
             raise RateError(
-                f"the time column of {name} gives {rate / (unit or 1.0):.3g} Hz if it {what}; give --rate "
-                f"({rate * factor:.4g} if it is in {word})"
+                f"the time column of {name} gives {rate / (unit or 1.0):.3g} Hz if it {what}; give --rate ({each})"
             )
         rate /= unit or 1.0
         return float(round(rate)) if abs(rate - round(rate)) < _ROUNDING * rate else rate

@@ -372,6 +372,8 @@ def test_the_rate_of_times_that_start_again_is_used_where_their_unit_is_known(tm
         ("", [1 - k % 10 / 50 for k in range(40)]),
         ("I,II\n", [k % 10 / 50 for k in range(40)]),
         ("I,II\n", [k % 20 for k in range(40)]),
+        ("ramp,II\n", [3 * (k % 10) for k in range(40)]),
+        ("ramp,II\n", [k % 13 for k in range(40)]),
     ],
 )
 def test_a_sawtooth_is_a_lead_by_its_name_or_without_one_and_then_told(tmp_path, header, lead):
@@ -380,7 +382,8 @@ def test_a_sawtooth_is_a_lead_by_its_name_or_without_one_and_then_told(tmp_path,
     recording = open_recording(path, rate=RATE, name="ecg")
     np.testing.assert_allclose(read(recording), [lead, ECG], atol=1e-6)
     told = "the first column of ecg moves evenly and starts again, and is taken for a lead: name it if it is none"
-    assert recording.notes == (() if header else (told,))
+    by_word = told.replace("name it", "name it time or index")
+    assert recording.notes == {"": (told,), "I,II\n": (), "ramp,II\n": (by_word,)}[header]
     path.write_text("Zeit,II\n" + rows(lambda k: f"{lead[k]:g}"))
     assert open_recording(path, rate=RATE).copied == (0,)
 

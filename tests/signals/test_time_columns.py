@@ -316,6 +316,9 @@ def test_a_broken_column_takes_no_more_cells():
         (1_234_567_890_123, 4000, r".* Unix milliseconds; give --rate \(250 if it is in microseconds\)"),
         (12_345_678_901_234, 4_000_000, r".* Unix milliseconds; give --rate \(250 if it is in nanoseconds\)"),
         (17, 4000, r"gives 0\.00025 Hz if it is in seconds; give --rate \(250 if it is in microseconds\)"),
+        (17, 1000, r"gives 0\.001 .* \(1 if it is in milliseconds, 1000 if it is in microseconds\)"),
+        (3_600_000_000, 500, r"gives 0\.002 .* \(2 if it is in milliseconds, 2000 if it is in microseconds\)"),
+        (3_600_000_000, 5, r"gives 0\.2 Hz .* \(200 if it is in milliseconds\)"),
     ],
 )
 def test_stamps_since_a_start_in_small_units_are_asked_about(first, step, why):
@@ -326,6 +329,14 @@ def test_stamps_since_a_start_in_small_units_are_asked_about(first, step, why):
 @pytest.mark.parametrize("first", [637 * 10**15, 133 * 10**15])
 def test_stamps_of_100_ns_since_1601_or_the_year_1(first):
     assert stamps([first + 40_000 * k for k in range(50)], "ticks").rate("a.csv") == 250
+
+
+@pytest.mark.parametrize(("days", "rate"), [(7305, 250), (7305, 1000), (1500, 2000), (7300, 4000)])
+def test_fast_nanoseconds_that_may_be_stamps_of_100_ns_are_asked_about_and_ticks_are_not(days, rate):
+    times = [days * 86_400 * 10**9 + round(k * 1e9 / rate) for k in range(50)]
+    with pytest.raises(RateError, match=rf"gives {rate / 100:g} Hz if .* 100 ns; .*{rate} if it is in nanoseconds\)$"):
+        stamps(times, "timestamp").rate("a.csv")
+    assert stamps(times, "ticks").rate("a.csv") == rate / 100
 
 
 @pytest.mark.parametrize("days", [1826, 5479, 7800, 9000, 12_000])
