@@ -7,6 +7,7 @@ import json
 import tempfile
 import warnings
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,13 +88,26 @@ def _write_data(folder: Path, separator: Separator, config: SeparatorConfig, mod
         "signal": dataclasses.asdict(separator.signal),
     }
     try:
-        text = json.dumps(description, indent=1)
+        text = json.dumps(description, indent=1, default=_plain_number)
     except TypeError as error:
         raise PackagingError(
             f"the separator cannot be packaged: {module}.Config has a value without a JSON form ({error}); "
             "use numbers, texts, booleans, tuples and dataclasses of them"
         ) from None
     (folder / "separator.json").write_text(text, encoding="utf-8")
+
+
+def _plain_number(value: object) -> int | float:
+    """Return a number of numpy as one of Python, which JSON has.
+
+    Raises:
+        TypeError: the value is none.
+    """
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 def is_whole(folder: Path) -> bool:

@@ -119,7 +119,7 @@ class Trainer:
         large = is_large(data.values()) and not separator.keeps_items
         self.data: Tensors = data if large else {name: tensor.to(self.device) for name, tensor in data.items()}
         self.items = next(iter(lengths.values()))
-        self.batch_size, self.betas = batch_size, betas
+        self.batch_size, self.betas = int(batch_size), betas  # numpy's whole numbers are no sizes to torch
         self.generator = torch.Generator().manual_seed(seed)
         self.epochs = 0
         self.watch: StepWatch | None = None

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -309,6 +310,12 @@ def test_betas_of_adam_arrive():
     assert run._optimizers["one"].betas == (0.9, 0.999)
     other = Trainer(Turned(), view(split(), Supervision.PAIRED, generator()), {}, 0, 6, (0.5, 0.25))
     assert other._optimizers["one"].betas == (0.5, 0.25)
+
+
+def test_size_of_a_batch_may_be_a_number_of_numpy():
+    toy = Toy()
+    trainer(toy=toy, batch_size=np.int64(3)).epoch()
+    assert [len(items) for _, items in toy.batches] == [3, 3]
 
 
 def test_batch_is_all_items_where_there_are_fewer():
