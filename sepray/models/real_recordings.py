@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 ALL_LEADS = ", all leads"
 """What is added to a model's name for the scores of its estimates in all leads together (``scoring.all_leads``)."""
 
+MEANINGS = {
+    "missed_beats": "mean share of the annotated beats without a found one within 50 ms",
+    "invented_beats": "mean share of the found beats without an annotated one within 50 ms",
+    "confidence": "median over segments, 0 to 1, of how much found beats look alike, stand out and come evenly; below "
+    "0.5, and where a fetus is taken for what is left of the mother, there is no such heart; it is no probability",
+}
+"""What the measures are that the table does not show, by their names in the document."""
+
 _ONE_RATE = 2e-3  # that two rates of one file may differ by, of themselves
 
 
@@ -80,6 +88,7 @@ class RealScores:
         """All scores as ``sepray evaluate --recordings --json`` prints them."""
         return {
             "model": self.model,
+            "measures": MEANINGS,
             "records": [
                 {
                     "record": result.record,

@@ -107,7 +107,8 @@ class RecordScores:
         missed_beats: mean share of the annotated beats that are missed, over segments; None without annotated beats.
         invented_beats: mean share of the found beats that are not annotated, over segments; None without annotated
             beats.
-        confidence: median over segments of the confidence that there is such a heart (``signals.beats``), 0 to 1.
+        confidence: median over segments of how much found beats look like those of one heart (``signals.beats``), 0 to
+            1, and no probability; 0 where a fetus's are taken for what is left of the mother's.
     """
 
     leads: int

@@ -83,6 +83,7 @@ def test_records_with_beats_rates_and_without_a_fetus(folder, tmp_path):
     assert found.left_out == ("unknown.csv",)
     assert found.notes == ("rates.csv has a rate of nosuch, and there is no such recording",)
     assert found.document["notes"] == list(found.notes)
+    assert found.document["measures"].keys() <= found.document["records"][0]["scores"]["fetal"][systems[2]].keys()
     assert 0 <= template.missed_beats < 0.06 > template.invented_beats
     assert template.confidence > 0.9
     assert json.loads(json.dumps(found.document))["records"][0]["scores"]["fetal"][systems[2]]["leads_right"] == 2
