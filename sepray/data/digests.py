@@ -64,7 +64,7 @@ def _noted(note: Path) -> str:
 
 
 def content_hash(tensors: Mapping[str, Tensor], facts: Mapping[str, object] | None = None) -> str:
-    """Return the SHA-256 of the names, types, shapes and bytes of CPU tensors, and of ``facts`` (JSON types).
+    """Return the SHA-256 of the names, types, shapes and bytes of CPU tensors of any shape, and of ``facts`` (JSON).
 
     Raises:
         UsageError: a value is no tensor, such as an array of numpy.
@@ -78,7 +78,7 @@ def content_hash(tensors: Mapping[str, Tensor], facts: Mapping[str, object] | No
 
 
 def item_digests(items: Iterable[Tensor]) -> tuple[str, ...]:
-    """Return the SHA-256 of the bytes of each item, the name of a synthetic recording, which has no file.
+    """Return the SHA-256 of the bytes of each item, of any shape, as the name of a recording that has no file.
 
     Raises:
         UsageError: an item is no tensor, such as an array of numpy.

@@ -93,6 +93,11 @@ def read_all(
 ) -> tuple[dict[str, NDArray[Any]], Mapping[str, str]]:
     """Read recordings, each content only once.
 
+    Args:
+        names: names of the recordings.
+        read: returns what is in one, ``[..., time]``; refuses a bad one by a ``UsageError``.
+        skip_bad: whether to leave bad ones out.
+
     Returns:
         the recordings that could be read, and the reasons why others were left out, both by name.
 

@@ -65,6 +65,8 @@ class Picture(NamedTuple):
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """Return the array of an IDX file of bytes, the format of MNIST, gzipped or not.
 
+    Of images it is ``[item, height, width]``, of labels ``[item]``.
+
     Raises:
         UsageError: the file is no IDX, or is shorter or longer than its header says; the message names it.
     """
@@ -90,7 +92,11 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:
-    """Write an IDX file of bytes, as ``read_idx`` reads it; whole or not at all."""
+    """Write an array of any shape as an IDX file of bytes, as ``read_idx`` reads it; whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     sizes = b"".join(size.to_bytes(4, "big") for size in array.shape)
     replace_file(path, bytes((0, 0, 8, array.ndim)) + sizes + array.tobytes())
 

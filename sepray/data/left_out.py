@@ -15,12 +15,12 @@ from ..plain_text import in_one_line
 
 
 def to_tensor(reasons: Sequence[str]) -> Tensor:
-    """Return the reasons, one for each recording, as a tensor of bytes (``cache.cached`` keeps tensors)."""
+    """Return the reasons, one for each recording, as a tensor ``[byte]`` of uint8, which ``cache.cached`` keeps."""
     return torch.from_numpy(np.frombuffer(json.dumps(list(reasons)).encode(), dtype=np.uint8).copy())
 
 
 def from_tensor(tensor: Tensor) -> list[str]:
-    """Return the reasons in a tensor of ``to_tensor``."""
+    """Return the reasons in a tensor ``[byte]`` of ``to_tensor``."""
     reasons: list[str] = json.loads(tensor.numpy().tobytes())
     return reasons
 

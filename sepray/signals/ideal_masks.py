@@ -21,12 +21,21 @@ class Transform(Protocol):
         ...
 
     def inverse(self, spectrum: Tensor, time: int) -> Tensor:
-        """Return the signal ``[..., time]`` of a spectrum."""
+        """Return the signal ``[..., time]`` of a spectrum ``[..., bins, frames]``."""
         ...
 
 
 def ideal_ratio_mask(mixture: Tensor, sources: Tensor, spectrogram: Transform) -> Tensor:
-    """Return estimates by the mask ``|S_i| / (sum_j |S_j| + |N|)``, where ``N = X - sum_j S_j`` (noise)."""
+    """Return estimates by the mask ``|S_i| / (sum_j |S_j| + |N|)``, where ``N = X - sum_j S_j`` (noise).
+
+    Args:
+        mixture: x, ``[batch, channel, time]``; of its channels as many count as sources have.
+        sources: true sources s, ``[batch, source, channel, time]``.
+        spectrogram: gives X and S, ``[..., bins, frames]``.
+
+    Returns:
+        Estimates of the sources' shape.
+    """
     mixture = mixture[:, : sources.shape[2]]
     spectra = spectrogram.transform(sources)
     noise = spectrogram.transform(mixture - sources.sum(1))
@@ -39,6 +48,7 @@ def phase_sensitive_mask(mixture: Tensor, sources: Tensor, spectrogram: Transfor
     """Return estimates by the mask ``|S_i| / |X| cos(angle between S_i and X)``, clipped to 0..1.
 
     No other real mask in that range has a smaller squared error in the spectrogram (Erdogan et al. 2015).
+    For the shapes see ``ideal_ratio_mask``.
     """
     mixture = mixture[:, : sources.shape[2]]
     spectra, spectrum = spectrogram.transform(sources), spectrogram.transform(mixture).unsqueeze(1)
@@ -51,6 +61,7 @@ def mixture_phase(mixture: Tensor, sources: Tensor, spectrogram: Transform) -> T
 
     That is what a network estimates that predicts magnitudes without error. It is no lower bound of the error: where
     the mixture's phase is wrong a magnitude below the true one, as of ``phase_sensitive_mask``, has a smaller error.
+    For the shapes see ``ideal_ratio_mask``.
     """
     phase = spectrogram.transform(mixture[:, : sources.shape[2]]).angle().unsqueeze(1)
     return spectrogram.inverse(torch.polar(spectrogram.transform(sources).abs(), phase), mixture.shape[-1])

@@ -124,7 +124,7 @@ def separated(
 
 
 def cut(blocks: Iterator[Array], frames: int) -> Iterator[Array]:
-    """Yield the first ``frames`` samples of a stream."""
+    """Yield the first ``frames`` samples of a stream of blocks ``[..., time]``."""
     for block in blocks:
         if frames <= 0:
             return

@@ -57,7 +57,14 @@ class Resampler:
 
 
 def low_pass(ratio: int) -> NDArray[np.float64]:
-    """Return a zero-phase windowed-sinc filter (Kaiser) that cuts off at ``1 / ratio`` of half its rate; sum 1."""
+    """Return a zero-phase windowed-sinc filter (Kaiser) that cuts off at ``1 / ratio`` of half its rate.
+
+    Args:
+        ratio: whole number above 1: half the filter's rate divided by the frequency at which it cuts off.
+
+    Returns:
+        ``[tap]``, an odd number of taps that sum to 1, the middle one at time 0.
+    """
     half = _HALF_LENGTH * ratio
     filter_ = np.sinc(np.arange(-half, half + 1) / ratio) * np.kaiser(2 * half + 1, _KAISER_BETA)
     total: NDArray[np.float64] = filter_ / filter_.sum()

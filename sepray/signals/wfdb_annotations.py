@@ -20,7 +20,7 @@ _MOST_BYTES = 1 << 22  # a day of beats has a quarter of a megabyte
 
 
 def read_beats(path: Path, rate: float) -> NDArray[np.float64]:
-    """Return the times of the beats of an annotation file, in seconds, in its order.
+    """Return the times ``[beat]`` of the beats of an annotation file, in seconds, in its order.
 
     They count in the rate that the file says, else in that of the record's header beside it.
 

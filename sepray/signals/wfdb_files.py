@@ -44,7 +44,7 @@ class Signals(NamedTuple):
 
 
 def read_channel(header: Path, channel: Callable[[Sequence[str]], int | None]) -> tuple[NDArray[np.float64], float]:
-    """Return one channel of a WFDB record in its physical unit, and its rate in Hz.
+    """Return one channel ``[time]`` of a WFDB record in its physical unit, and its rate in Hz.
 
     Args:
         header: the record's ``.hea`` file.
