@@ -31,7 +31,7 @@ class StoredFile:
     modified: float
 
 
-def open_place(location: str) -> tuple[fs.FileSystem, str]:
+def open_location(location: str) -> tuple[fs.FileSystem, str]:
     """Return the file system of a path or URI, and the path in it.
 
     Raises:
@@ -73,7 +73,7 @@ _REFUSED = re.compile(
 )
 
 
-def require_place(location: str, flag: str) -> None:
+def require_location(location: str, flag: str) -> None:
     """Refuse an object store that does not take a file, by writing a small one and deleting it; a path passes.
 
     Args:
@@ -87,7 +87,7 @@ def require_place(location: str, flag: str) -> None:
     if "://" not in location or location.startswith("file:"):
         return
     try:
-        filesystem, path = open_place(location)
+        filesystem, path = open_location(location)
         probe = f"{path}/.sepray-{secrets.token_hex(8)}"
         with filesystem.open_output_stream(probe) as stream:
             stream.write(b"sepray")
@@ -121,7 +121,7 @@ def files(location: str) -> list[StoredFile]:
         SeprayError: the object store cannot be used.
     """
     with reachable(location):
-        filesystem, path = open_place(location)
+        filesystem, path = open_location(location)
         if isinstance(filesystem, fs.LocalFileSystem):
             return sorted(_local_files(Path(path)), key=lambda file: file.name)
         found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
@@ -139,7 +139,7 @@ def folders(location: str) -> list[str]:
         SeprayError: the object store cannot be used.
     """
     with reachable(location):
-        filesystem, path = open_place(location)
+        filesystem, path = open_location(location)
         found = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
     names = [info.base_name for info in found if info.type is fs.FileType.Directory]
     if isinstance(filesystem, fs.LocalFileSystem):
@@ -160,9 +160,9 @@ def remove(location: str, top: str = "") -> None:
         SeprayError: the object store cannot be used, or a folder below ``top`` is a link.
     """
     with reachable(location):
-        filesystem, path = open_place(location)
+        filesystem, path = open_location(location)
         if isinstance(filesystem, fs.LocalFileSystem):
-            links.remove(Path(path), Path(open_place(top)[1]) if top else Path(path).parent)
+            links.remove(Path(path), Path(open_location(top)[1]) if top else Path(path).parent)
             return
         kind = filesystem.get_file_info(path).type
         if kind is fs.FileType.NotFound:

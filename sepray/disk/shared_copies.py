@@ -162,12 +162,12 @@ def opened(cache: str | os.PathLike[str]) -> Path:
     """
     folder = local_folder(cache)
     if is_uri(cache) and folder not in _remotes:
-        from .file_systems import open_place, reachable, require_place
+        from .file_systems import open_location, reachable, require_location
 
         uri = str(cache)
-        require_place(uri, "--cache")
+        require_location(uri, "--cache")
         with reachable(uri):
-            filesystem, path = open_place(uri)
+            filesystem, path = open_location(uri)
         make_private(folder)
         _remotes[folder] = _Remote(uri.partition(":")[0], filesystem, path)
     return folder
@@ -178,8 +178,8 @@ def of(path: Path) -> SharedCopy | None:
     for folder in path.parents if _remotes else ():
         if (remote := _remotes.get(folder)) is not None:
             name = path.relative_to(folder).as_posix()
-            place = f"{remote.path}/{name}"
-            return SharedCopy(remote.filesystem, place, f"{remote.scheme}://{mask(place)}")
+            copy = f"{remote.path}/{name}"
+            return SharedCopy(remote.filesystem, copy, f"{remote.scheme}://{mask(copy)}")
     return None
 
 
@@ -194,9 +194,9 @@ def at(cache: str, path: str) -> SharedCopy:
         OSError: the store does not answer, or refuses.
         UsageError: pyarrow was built without this kind of store.
     """
-    from .file_systems import open_place
+    from .file_systems import open_location
 
-    return SharedCopy(open_place(cache)[0], path, f"{cache.partition(':')[0]}://{mask(path)}")
+    return SharedCopy(open_location(cache)[0], path, f"{cache.partition(':')[0]}://{mask(path)}")
 
 
 def make_private(folder: Path) -> None:

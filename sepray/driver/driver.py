@@ -70,9 +70,9 @@ def require_stores(spec: StudySpec) -> None:
     tracking = resolve_uri(spec.stores.tracking_uri)
     preflight.require_login(spec.stores.storage, f"the storage {mask(spec.stores.storage)}")
     preflight.require_login(tracking, f"MLflow's database {mask(tracking)}")
-    file_systems.require_place(spec.stores.storage_path, "--storage-path")
+    file_systems.require_location(spec.stores.storage_path, "--storage-path")
     artifacts = access.require_access(tracking, spec.model_name)
-    file_systems.require_place(artifacts, "--default-artifact-root of MLflow's server")
+    file_systems.require_location(artifacts, "--default-artifact-root of MLflow's server")
 
 
 def connect(spec: StudySpec) -> int:

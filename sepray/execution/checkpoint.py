@@ -20,7 +20,7 @@ import safetensors.torch
 from pyarrow import fs
 from torch import Tensor
 
-from ..disk.file_systems import open_place as _open
+from ..disk.file_systems import open_location as _open
 from ..disk.files import open_regular, replace_file
 from ..shapes import fits
 

@@ -22,7 +22,7 @@ URI = "s3://bucket/cache"
 def bucket(tmp_path, monkeypatch):
     """The folder of the store."""
     system = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
-    monkeypatch.setattr(file_systems, "open_place", lambda place: (system, "bucket/cache"))
+    monkeypatch.setattr(file_systems, "open_location", lambda place: (system, "bucket/cache"))
     (tmp_path / "bucket" / "cache").mkdir(parents=True)
     return tmp_path / "bucket" / "cache"
 

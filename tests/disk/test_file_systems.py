@@ -47,7 +47,7 @@ def test_store_that_is_not_a_local_one_is_cleaned_through_its_file_system(tmp_pa
     (tmp_path / "bucket" / "deep").mkdir(parents=True)
     (tmp_path / "bucket" / "x").touch()
     store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
-    monkeypatch.setattr(file_systems, "open_place", lambda location: (store, location.removeprefix("s3://")))
+    monkeypatch.setattr(file_systems, "open_location", lambda location: (store, location.removeprefix("s3://")))
     remove("s3://bucket/x")
     remove("s3://bucket/deep")
     assert list((tmp_path / "bucket").iterdir()) == []
@@ -58,7 +58,7 @@ def test_size_and_time_that_a_store_does_not_tell_are_0(monkeypatch):
     told = SimpleNamespace(path="bucket/a/b/y", type=fs.FileType.File, size=7, mtime_ns=2_500_000_000)
     inner = SimpleNamespace(path="bucket/a/b", type=fs.FileType.Directory)
     store = SimpleNamespace(get_file_info=lambda selector: [untold, inner, told])
-    monkeypatch.setattr(file_systems, "open_place", lambda location: (store, "bucket/a"))
+    monkeypatch.setattr(file_systems, "open_location", lambda location: (store, "bucket/a"))
     assert files("s3://bucket/a") == [StoredFile("b/y", 7, 2.5), StoredFile("x", 0, 0.0)]
 
 
@@ -98,14 +98,14 @@ def s3(monkeypatch):
 
 
 def test_bucket_that_takes_a_file_passes_and_keeps_none(s3):
-    file_systems.require_place("s3://studies/sepray", "--storage-path")
+    file_systems.require_location("s3://studies/sepray", "--storage-path")
     # Arrow keeps the folder, as an empty object.
     assert [(o["Key"], o["Size"]) for o in s3.list_objects_v2(Bucket="studies")["Contents"]] == [("sepray/", 0)]
 
 
 def test_bucket_that_is_not_there_is_refused_by_its_name(s3):
     with pytest.raises(UsageError) as failure:
-        file_systems.require_place("s3://stud1es/sepray", "--storage-path")
+        file_systems.require_location("s3://stud1es/sepray", "--storage-path")
     assert str(failure.value) == (
         "s3://stud1es/sepray: there is no bucket stud1es; create it, or give another --storage-path"
     )
@@ -144,12 +144,12 @@ class Refusing:
     ],
 )
 def test_store_that_refuses_says_what_to_set(monkeypatch, told, kind, message):
-    monkeypatch.setattr(file_systems, "open_place", lambda location: (Refusing(told), "studies/x"))
+    monkeypatch.setattr(file_systems, "open_location", lambda location: (Refusing(told), "studies/x"))
     with pytest.raises(kind) as failure:
-        file_systems.require_place("s3://studies/x", "--storage-path")
+        file_systems.require_location("s3://studies/x", "--storage-path")
     assert message in str(failure.value)
     assert "\n" not in str(failure.value)
-    file_systems.require_place("sepray-results", "--storage-path")  # of this machine
+    file_systems.require_location("sepray-results", "--storage-path")  # of this machine
 
 
 def test_links_are_not_followed(location, tmp_path):

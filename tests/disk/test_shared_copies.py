@@ -26,7 +26,7 @@ def store(tmp_path, monkeypatch):
     """The folder of a store at which files are half there while they are written, as ``s3://bucket``."""
     (tmp_path / "bucket" / "x").mkdir(parents=True)
     system = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
-    monkeypatch.setattr(file_systems, "open_place", lambda place: (system, "bucket/x"))
+    monkeypatch.setattr(file_systems, "open_location", lambda place: (system, "bucket/x"))
     return tmp_path / "bucket"
 
 
@@ -81,7 +81,7 @@ def test_only_files_of_an_opened_cache_have_copies(store, tmp_path):
 
 def test_bucket_is_asked_once(store, monkeypatch):
     asked = []
-    monkeypatch.setattr(file_systems, "require_place", lambda *given: asked.append(given))
+    monkeypatch.setattr(file_systems, "require_location", lambda *given: asked.append(given))
     assert opened("s3://bucket/x") == opened("s3://bucket/x")
     assert asked == [("s3://bucket/x", "--cache")]
 
@@ -91,7 +91,7 @@ def test_store_that_refuses_is_refused_with_what_to_set(store, home, monkeypatch
         raise OSError("AWS Error ACCESS_DENIED during PutObject")
 
     system = SimpleNamespace(open_output_stream=refuses)
-    monkeypatch.setattr(file_systems, "open_place", lambda place: (system, "bucket/x"))
+    monkeypatch.setattr(file_systems, "open_location", lambda place: (system, "bucket/x"))
     with pytest.raises(UnreachableError, match=r"^s3://bucket/x refuses this user: set AWS_SHARED_CREDENTIALS_FILE"):
         opened("s3://bucket/x")
     assert not home.exists()

@@ -166,7 +166,7 @@ def bucket(node, tmp_path, monkeypatch):
     """What is served, with a shared copy of the driver's file at a store: its path there."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "node"))
     system = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
-    monkeypatch.setattr(file_systems, "open_place", lambda place: (system, "bucket"))
+    monkeypatch.setattr(file_systems, "open_location", lambda place: (system, "bucket"))
     copy = tmp_path / "bucket" / "x"
     copy.parent.mkdir()
     copy.write_bytes(Path(node.given.file_slice.path).read_bytes())
@@ -196,7 +196,9 @@ def test_what_does_not_come_from_the_store_as_the_driver_has_it_comes_from_the_d
     if damage == "gone":
         bucket.unlink()
     if damage == "refused":
-        monkeypatch.setattr(file_systems, "open_place", lambda place: (_ for _ in ()).throw(OSError("AWS Error 403")))
+        monkeypatch.setattr(
+            file_systems, "open_location", lambda place: (_ for _ in ()).throw(OSError("AWS Error 403"))
+        )
     found = tensors({"mixture": node.given}, "cpu")["mixture"]
     assert torch.equal(found, torch.arange(1250, dtype=torch.float32).reshape(50, 25))
     assert node.source.asked == [(0, 2000), (2000, 2000), (4000, 2000)]
