@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import importlib
 import json
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,7 +135,7 @@ def _save(
     signal = separator.signal
     free = (-1,) * len(signal.shape)
     mlflow = import_mlflow()
-    with default_variables({"MLFLOW_UV_AUTO_DETECT": "false"}):
+    with default_variables({"MLFLOW_UV_AUTO_DETECT": "false"}), _without_lists_of_modules():
         from mlflow.models import ModelSignature
         from mlflow.types import DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 
@@ -153,3 +155,21 @@ def _save(
             pip_requirements=pins,
             metadata=dict(metadata),
         )
+
+
+@contextlib.contextmanager
+def _without_lists_of_modules() -> Iterator[None]:
+    """Keep MLflow from reading which modules are of which installed package, which takes a second of CPU.
+
+    It compares the pins with what is installed, and would look up a module there of a pin that names no distribution.
+    All of them name one.
+    """
+    utils, name = importlib.import_module("mlflow.utils.requirements_utils"), "_MODULES_TO_PACKAGES"
+    if getattr(utils, name, {}) is not None:  # of another MLflow, or read already
+        yield
+        return
+    setattr(utils, name, {})
+    try:
+        yield
+    finally:
+        setattr(utils, name, None)

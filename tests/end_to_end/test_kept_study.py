@@ -10,6 +10,8 @@ import pytest
 from optuna.trial import TrialState
 from packaging.version import Version
 
+from sepray.cli.main import main
+
 from ..kept.make import COMMANDS, EPOCHS
 from .conftest import Laboratory
 
@@ -101,10 +103,15 @@ def test_interrupted_study_goes_on(kept):
 
 
 @pytest.mark.parametrize("study", ["finished", pytest.param("published", marks=pytest.mark.slow)])
-def test_registered_model_scores_as_it_did(kept, study):
+def test_registered_model_scores_as_it_did(kept, study, monkeypatch, capsys):
     address, result = address_of(kept, study), recorded(kept, study, "result.json")
+    monkeypatch.chdir(kept.folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     # Its code is older than what is installed here, and than the list of what this user's studies have packaged.
-    found = json.loads(kept.sepray("evaluate", address, "--json", "--trust-model-code").stdout)["scores"][address]
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", address, "--json", "--trust-model-code"])
+    assert not ended.value.code
+    found = json.loads(capsys.readouterr().out)["scores"][address]
     assert found.keys() >= result["scores"].keys()  # later measures too
     for metric, items in result["scores"].items():
         for item, scores in zip(items, found[metric]["items"], strict=True):

@@ -54,6 +54,22 @@ def test_a_model_predicts_the_same_where_neither_sepray_nor_the_users_files_exis
     assert answer["sepray"] is False
 
 
+def test_mlflow_reads_no_lists_of_all_installed_files_and_says_that_all_pins_are_there(
+    tmp_path, separator, unchecked, monkeypatch, caplog
+):
+    utils = importlib.import_module("mlflow.utils.requirements_utils")
+    monkeypatch.setattr(utils, "_MODULES_TO_PACKAGES", None)
+    monkeypatch.setattr(utils.importlib_metadata, "packages_distributions", lambda: pytest.fail("read"))
+    told = []
+    monkeypatch.setattr(utils._logger, "warning", lambda *words: told.append(words))
+    package(tmp_path / "model", separator)
+    assert told == []
+    assert utils._MODULES_TO_PACKAGES is None
+    monkeypatch.setattr(utils, "_MODULES_TO_PACKAGES", {"of": ["the user"]})
+    package(tmp_path / "again", separator)
+    assert utils._MODULES_TO_PACKAGES == {"of": ["the user"]}
+
+
 def test_the_folder_holds_no_pickle_and_only_what_is_needed(tmp_path, separator, unchecked):
     package(tmp_path / "model", separator)
     files = {str(p.relative_to(tmp_path / "model")) for p in (tmp_path / "model").rglob("*") if p.is_file()}
