@@ -71,7 +71,8 @@ LIMITS = {
   separate`, `sepray evaluate --recordings`), and notes say where that is large; not from arrays that are given to the
   loaded model. Where it is not, a sine of 0.25 Hz in DaISy's five abdominal leads, half as high as their largest beat,
   leaves the fetus in 2 of them; where it is, in 4, as without the sine. One of 0.6 Hz, twice as high as the beat,
-  still costs a lead. A pop of less than 3.5 times a beat's height stays, and spoils some seconds.
+  still costs a lead. A pop that is less than 1.75 times as high as a beat (3.5 times, if it has no sharp edge) stays,
+  and spoils some seconds.
 - It separates {length:g} s at once at {rate:g} Hz, and each recording in overlapping windows of that length.
 """,
 }
