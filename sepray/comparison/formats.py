@@ -93,10 +93,10 @@ def latex(table: ComparisonTable) -> str:
     """Return the table for a two-column paper, with the package booktabs; the interval stands below its mean."""
     width = len(table.columns) + len(_TESTS)
     groups, rules, head = ["System"], [], [""]
-    for place, measure in enumerate(table.measures):
+    for index, measure in enumerate(table.measures):
         arrow = r"$\uparrow$" if rises(measure) else r"$\downarrow$"
         groups.append(rf"\multicolumn{{{width}}}{{c}}{{{escape(heading(measure))} {arrow}}}")
-        rules.append(rf"\cmidrule(lr){{{2 + place * width}-{1 + (place + 1) * width}}}")
+        rules.append(rf"\cmidrule(lr){{{2 + index * width}-{1 + (index + 1) * width}}}")
         head += [*(escape(column) for column in table.columns), *(f"${name}$" for name in _TESTS)]
     groups += ["Supervision", "Seeds", "Parameters", "Training (s)"]
     head += [""] * len(_COSTS)
@@ -174,9 +174,9 @@ def scores(table: ComparisonTable, sources: list[str]) -> str:
         for seed, item, source in _indices(next(iter(row.scores.values())).shape):
             of = units.of_items[item] if cut_from and units is not None else ()
             named = [in_csv(row.system), seed if row.entry else "", item]
-            place = [*named, *map(in_csv, of), in_csv(sources[source])]
+            columns = [*named, *map(in_csv, of), in_csv(sources[source])]
             writer.writerow(
-                [*place, *("" if values is None else float(values[seed, item, source]) for values in stacked)]
+                [*columns, *("" if values is None else float(values[seed, item, source]) for values in stacked)]
             )
     return stream.getvalue()
 

@@ -34,14 +34,14 @@ class ComparisonResult:
         comparison: the comparison, as it was asked for.
         status: its exit status: 0 done, 1 no separator has figures, that of a signal where one has ended a study.
         data: data of its task.
-        outcome: figures of the separators; None where a signal has ended it.
+        of_separators: their figures; None where a signal has ended it.
         table: its table; None where no separator has figures.
     """
 
     comparison: Comparison
     status: int
     data: TaskData
-    outcome: ComparisonFigures | None = None
+    of_separators: ComparisonFigures | None = None
     table: table.ComparisonTable | None = None
 
 
@@ -72,30 +72,30 @@ def result(comparison: Comparison, spaces: Spaces, permitted: Permissions | None
     for left in refused:
         console.print(f"  left out {left.system}: {left.reason}", soft_wrap=True, markup=False)
     try:
-        outcome = run_all(comparison, task, data, taking_part, permitted)
+        of_separators = run_all(comparison, task, data, taking_part, permitted)
     except KeyboardInterrupt as error:
         return ComparisonResult(comparison, interruption.status_of(error), data)
-    outcome.left_out += refused
-    for left in outcome.left_out:
+    of_separators.left_out += refused
+    for left in of_separators.left_out:
         if left.bug:
             console.print(format_error(left.system, left.bug), soft_wrap=True, markup=False)
-    if not outcome.entries:
-        reasons = "; ".join(f"{left.system}: {left.reason}" for left in outcome.left_out)
+    if not of_separators.entries:
+        reasons = "; ".join(f"{left.system}: {left.reason}" for left in of_separators.left_out)
         console.print(f"\nno separator has figures: {reasons}", soft_wrap=True, markup=False)
-        return ComparisonResult(comparison, 1, data, outcome)
-    found = table.build(comparison, data, outcome, others)
-    publish(comparison, task, data, outcome, found)
-    if len(outcome.left_out) > len(refused):
+        return ComparisonResult(comparison, 1, data, of_separators)
+    found = table.build(comparison, data, of_separators, others)
+    publish(comparison, task, data, of_separators, found)
+    if len(of_separators.left_out) > len(refused):
         console.print("The same command tries the separators without figures again.")
-    return ComparisonResult(comparison, 0, data, outcome, found)
+    return ComparisonResult(comparison, 0, data, of_separators, found)
 
 
 def publish(
-    comparison: Comparison, task: object, data: TaskData, outcome: ComparisonFigures, found: table.ComparisonTable
+    comparison: Comparison, task: object, data: TaskData, of_separators: ComparisonFigures, found: table.ComparisonTable
 ) -> Path:
     """Write tables and figures to the comparison's folder, its MLflow run and the terminal; return the folder."""
     # Known by its studies: after the storage was deleted, the same name is another comparison.
-    uid = identity.digest({e.contender.key: e.uid for e in outcome.entries})[:8]
+    uid = identity.digest({e.contender.key: e.uid for e in of_separators.entries})[:8]
     folder = study_folder(comparison.stores.storage_path, comparison.name, uid)
     files = {
         "table.md": formats.markdown(found).encode(),
@@ -104,10 +104,10 @@ def publish(
         "scores.csv": formats.scores(found, list(data.signal.sources)).encode(),
     }
     files |= {f"figures/{p.name}": p.content for p in figure.pictures(found)}
-    files |= {f"failures/{slug(left.system)}.txt": _trace(left).encode() for left in outcome.left_out if left.bug}
+    files |= {f"failures/{slug(left.system)}.txt": _trace(left).encode() for left in of_separators.left_out if left.bug}
     for name, content in files.items():
         write(folder, name, content)
-    _track(comparison, task, data, outcome, found, folder, list(files))
+    _track(comparison, task, data, of_separators, found, folder, list(files))
     console.print()
     for part in formats.terminal(found):
         console.print(part)
@@ -126,7 +126,7 @@ def _track(
     comparison: Comparison,
     task: object,
     data: TaskData,
-    outcome: ComparisonFigures,
+    of_separators: ComparisonFigures,
     found: table.ComparisonTable,
     folder: Path,
     files: list[str],
@@ -148,9 +148,9 @@ def _track(
         "settings": " ".join(comparison.settings),
     }
     params |= {f"task.{k}": v for k, v in identity.without_secrets(task).items()}
-    params["separators"] = " ".join(e.contender.key for e in outcome.entries)
+    params["separators"] = " ".join(e.contender.key for e in of_separators.entries)
     tags = {"stage": "comparison", "data_fingerprint": data.fingerprint, "reference": found.reference}
-    tags |= {f"study.{e.contender.key}": f"{comparison.name}-{e.contender.key}" for e in outcome.entries}
+    tags |= {f"study.{e.contender.key}": f"{comparison.name}-{e.contender.key}" for e in of_separators.entries}
     tracker.open_study(comparison.name, params, environment_tags() | tags)
     described = {"config": identity.without_secrets(task), "sources": list(data.signal.sources)}
     tracker.log_dataset(key(task), data.fingerprint, described, "comparison")
@@ -162,7 +162,9 @@ def _track(
         for measure in found.measures
         if (measure, table.MEAN) in row.cells
     }
-    studies = "\n".join(f"- {e.contender.system}: study `{comparison.name}-{e.contender.key}`" for e in outcome.entries)
+    studies = "\n".join(
+        f"- {e.contender.system}: study `{comparison.name}-{e.contender.key}`" for e in of_separators.entries
+    )
     note = f"{formats.markdown(found)}\nEach separator is a study of its own:\n\n{studies}\n"
     tracker.study_finished(metrics, {"outcome": "finished"}, note)
     if left := tracker.close(timeout=20):

@@ -131,10 +131,10 @@ def run_all(
     Raises:
         KeyboardInterrupt: a signal; the study that was running has said how to go on.
     """
-    outcome = ComparisonFigures()
+    of_separators = ComparisonFigures()
     with one_ray():
-        for place, contender in enumerate(taking_part, 1):
-            console.print(f"\n{place} of {len(taking_part)}: {contender.system}", style="bold", soft_wrap=True)
+        for number, contender in enumerate(taking_part, 1):
+            console.print(f"\n{number} of {len(taking_part)}: {contender.system}", style="bold", soft_wrap=True)
             name = f"{comparison.name}-{contender.key}"
             spec = comparison.study(name, contender.config, task, contender.space, contender.points, contender.epochs)
             try:
@@ -144,11 +144,11 @@ def run_all(
             except Exception as error:
                 found = LeftOut(contender.system, f"{type(error).__name__}: {one_line(error)}", error)
             if isinstance(found, SeparatorFigures):
-                outcome.entries.append(found)
+                of_separators.entries.append(found)
             else:
                 console.print(f"{contender.system} has no figures: {found.reason}", soft_wrap=True, markup=False)
-                outcome.left_out.append(found)
-    return outcome
+                of_separators.left_out.append(found)
+    return of_separators
 
 
 def _run(
@@ -211,9 +211,9 @@ def _scores_of(
     found = read_json(kept)
     own_pass = {*SUMMED_MAGNITUDES, *BSS_EVAL} & set(measures)
     if not _are_scores(found) or own_pass - found["scores"].keys():
-        place, own = results.trial_folder("finals", trial.number), (trial.number, trial.user_attrs.get("seed"))
+        trial_folder, own = results.trial_folder("finals", trial.number), (trial.number, trial.user_attrs.get("seed"))
         try:
-            separator = weights.load_separator(spec.separator, data.signal, place, checkpoint.of_trial(*own))
+            separator = weights.load_separator(spec.separator, data.signal, trial_folder, checkpoint.of_trial(*own))
         except FileNotFoundError:
             return None
         test, threads = data.scored("test"), torch.get_num_threads()

@@ -94,21 +94,21 @@ class ComparisonTable:
 
 
 def build(
-    comparison: Comparison, data: TaskData, outcome: ComparisonFigures, others: Imported | None = None
+    comparison: Comparison, data: TaskData, of_separators: ComparisonFigures, others: Imported | None = None
 ) -> ComparisonTable:
     """Return the table of a comparison.
 
     Args:
         comparison: the comparison.
         data: data of its task.
-        outcome: figures of the separators, of at least one.
+        of_separators: figures of the separators, of at least one.
         others: imported results; only the tracks that they are of count then.
     """
     n_fft, hop = transform(data.signal.shape)
     test = data.scored("test")
     bounds = tables.references(test, n_fft, hop, data.signal, comparison.measures)
     units = Units.of_split(test, data.unit_names)
-    scores: dict[str, Scores] = {e.contender.system: e.scores for e in outcome.entries}
+    scores: dict[str, Scores] = {e.contender.system: e.scores for e in of_separators.entries}
     scores |= {name: {m: values[None] for m, values in found.items()} for name, found in bounds.items()}
     titles: dict[str, str] = {}
     if others is not None:
@@ -122,10 +122,10 @@ def build(
     sign = 1 if MEASURES[main].direction == "minimize" else -1
     middle = {
         e.contender.system: _middle(_column(scores[e.contender.system], main, MEAN, columns), main)
-        for e in outcome.entries
+        for e in of_separators.entries
     }
-    entries = sorted(outcome.entries, key=lambda e: sign * middle[e.contender.system])
-    chosen, how = _reference(comparison, data, outcome.entries)
+    entries = sorted(of_separators.entries, key=lambda e: sign * middle[e.contender.system])
+    chosen, how = _reference(comparison, data, of_separators.entries)
     reference = chosen.contender.system
     # Oracles are told the true sources, so they are not tested against.
     own = [e.contender.system for e in entries]
@@ -168,7 +168,17 @@ def build(
     seen = _samples(data, entries)
     caption = (others.words if others is not None else "") + caption + seen
     return ComparisonTable(
-        title, caption, comparison.measures, columns, rows, outcome.left_out, reference, best, few, units, seen.strip()
+        title,
+        caption,
+        comparison.measures,
+        columns,
+        rows,
+        of_separators.left_out,
+        reference,
+        best,
+        few,
+        units,
+        seen.strip(),
     )
 
 

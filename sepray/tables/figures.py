@@ -45,11 +45,11 @@ def pictures(table: Table, part: PartTable, result: ComparisonResult) -> list[Me
         part: the lines of the part.
         result: its comparison.
     """
-    if result.outcome is None:
+    if result.of_separators is None:
         return []
     found = []
     labels = {slug(line.label): line.label for line in part.lines}
-    rows = [Drawn(labels[e.contender.key], e) for e in result.outcome.entries if e.contender.key in labels]
+    rows = [Drawn(labels[e.contender.key], e) for e in result.of_separators.entries if e.contender.key in labels]
     order = list(labels.values())
     rows.sort(key=lambda row: order.index(row.label))
     for figure in table.figures:

@@ -73,7 +73,7 @@ def run(
         if result.status in interruption.STATUSES:
             console.print("The same command goes on; what has ended is kept.")
             return result.status
-        left = result.outcome.left_out if result.outcome else ()
+        left = result.of_separators.left_out if result.of_separators else ()
         shown = beside.part_table(table, part, chosen, result.table, left_out=left)
         ran.append(PartResult(shown, result, figures.pictures(table, shown, result)))
         write(table, ran, folder)
