@@ -1,7 +1,8 @@
-"""Optuna's relational storage with a first read that stays fast for a study of ten thousand trials.
+"""Optuna's relational storage with reads that stay fast: of ten thousand trials, and of a thousand that run.
 
-Optuna makes a mapped object of every parameter, value and attribute; here they are read as rows, one query a table.
-Measured figures: ``benchmarks/history.py``.
+Optuna makes a mapped object of every parameter, value and attribute; here they are read as rows, one query a table. A
+study of ten thousand trials is opened in a second (``benchmarks/history.py``). And of what a driver does for a trial,
+reading is most: for each that begins all that run, and before each write who owns the study (``benchmarks/many.py``).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, or_, select
 
 _json_to_distribution = functools.lru_cache(maxsize=1024)(optuna.distributions.json_to_distribution)
 
@@ -29,10 +30,25 @@ _ByTrial = defaultdict[int, dict[K, V]]
 
 
 class BulkReadStorage(RDBStorage):
-    """Optuna's relational storage, with the read of a whole study replaced.
+    """Optuna's relational storage, with the reads of trials and of a study's attributes replaced.
 
     Optuna's cache asks for a whole study once, and from then on for new and unfinished trials only.
     """
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial, as Optuna does."""
+        with _bad_rows_reported(), self.engine.connect() as connection:
+            found = list(_trials(connection, "one", {"id": trial_id}))
+            for trial in found:
+                _check_columns(trial)
+        return found[0] if found else super().get_trial(trial_id)  # which says that there is none
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        """Return the user attributes of a study, as Optuna does."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(_attributes_of_study(), {"study": study_id}).all()
+        found = {key: json.loads(text) for key, text in rows}
+        return found or super().get_study_user_attrs(study_id)  # which says where there is no such study
 
     def _get_trials(
         self,
@@ -42,13 +58,15 @@ class BulkReadStorage(RDBStorage):
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
         with _bad_rows_reported():
-            if states is not None or trial_id_greater_than >= 0:
+            if states is not None:
                 trials: list[FrozenTrial] = super()._get_trials(
                     study_id, states, included_trial_ids, trial_id_greater_than
                 )
             else:
+                after = trial_id_greater_than
+                given = {"study": study_id, "after": after, "ids": [key for key in included_trial_ids if key <= after]}
                 with self.engine.connect() as connection:
-                    trials = list(_whole_study(connection, study_id))
+                    trials = list(_trials(connection, "all" if after < 0 else "some", given))
             for trial in trials:
                 _check_columns(trial)
         return trials
@@ -90,40 +108,37 @@ def _check_columns(trial: FrozenTrial) -> None:
         raise RowError(f"trial {trial.number} has a value, a step or a name of another type")
 
 
-def _whole_study(connection: Connection, study_id: int) -> Iterator[FrozenTrial]:
-    """Yield all trials of a study, in the order of their ids, as Optuna's own read returns them."""
-    trial, param, final = models.TrialModel, models.TrialParamModel, models.TrialValueModel
-    step, user, system = (
-        models.TrialIntermediateValueModel,
-        models.TrialUserAttributeModel,
-        models.TrialSystemAttributeModel,
-    )
+def _trials(connection: Connection, which: str, given: dict[str, Any]) -> Iterator[FrozenTrial]:
+    """Yield trials in the order of their ids, as Optuna's own read returns them.
 
-    def rows(order: Any, *columns: Any) -> Iterator[Any]:
-        """Return the study's rows of the table that ``order`` is a column of: trial id, then ``columns``."""
-        table = order.class_
-        query = select(table.trial_id, *columns).join(trial, trial.trial_id == table.trial_id)
-        return iter(connection.execute(query.where(trial.study_id == study_id).order_by(order)))
+    The table of trials is read first: of one that has ended, all is there by then.
 
+    Args:
+        connection: to the database.
+        which: ``all`` of a study, ``some`` of it, or ``one``: a key of ``_trial_queries``.
+        given: the parameters of that query.
+    """
+    final, step = models.TrialValueModel, models.TrialIntermediateValueModel
+    trials = connection.execute(_trial_queries()[which], given).all()
+    of = {"study": given["study"]} if which == "all" else {"ids": [key for key, *_ in trials]}
+    read = (connection.execute(query, of) if trials else () for query in _queries(which == "all"))
     params: _ByTrial[str, Any] = defaultdict(dict)
     distributions: _ByTrial[str, BaseDistribution] = defaultdict(dict)
-    for key, name, value, text in rows(param.param_id, param.param_name, param.param_value, param.distribution_json):
+    for key, name, value, text in next(read):
         distributions[key][name] = distribution = _json_to_distribution(text)
         params[key][name] = distribution.to_external_repr(value)
     values: _ByTrial[int, float] = defaultdict(dict)
-    for key, index, value, kind in rows(final.objective, final.objective, final.value, final.value_type):
+    for key, index, value, kind in next(read):
         values[key][index] = final.stored_repr_to_value(value, kind)
     curves: _ByTrial[int, float] = defaultdict(dict)
-    for key, epoch, value, kind in rows(step.step, step.step, step.intermediate_value, step.intermediate_value_type):
+    for key, epoch, value, kind in next(read):
         curves[key][epoch] = step.stored_repr_to_intermediate_value(value, kind)
-    attributes: dict[Any, _ByTrial[str, Any]] = {user: defaultdict(dict), system: defaultdict(dict)}
-    for table, order in ((user, user.trial_user_attribute_id), (system, system.trial_system_attribute_id)):
-        for key, name, text in rows(order, table.key, table.value_json):
-            attributes[table][key][name] = json.loads(text)
-    columns = (trial.trial_id, trial.number, trial.state, trial._datetime_start_utc, trial._datetime_complete_utc)
-    for key, number, state, begun, ended in connection.execute(
-        select(*columns).where(trial.study_id == study_id).order_by(trial.trial_id)
-    ):
+    user: _ByTrial[str, Any] = defaultdict(dict)
+    system: _ByTrial[str, Any] = defaultdict(dict)
+    for attributes in (user, system):
+        for key, name, text in next(read):
+            attributes[key][name] = json.loads(text)
+    for key, number, state, begun, ended in trials:
         yield FrozenTrial(
             number=number,
             state=state,
@@ -133,11 +148,64 @@ def _whole_study(connection: Connection, study_id: int) -> Iterator[FrozenTrial]
             datetime_complete=_local(ended),
             params=params[key],
             distributions=distributions[key],
-            user_attrs=attributes[user][key],
-            system_attrs=attributes[system][key],
+            user_attrs=user[key],
+            system_attrs=system[key],
             intermediate_values=curves[key],
             trial_id=key,
         )
+
+
+# Queries are made once: SQLAlchemy takes longer to put one together than SQLite to answer it.
+
+
+@functools.cache
+def _trial_queries() -> dict[str, Any]:
+    """Return the queries of the table of trials, in the order of their ids."""
+    trial = models.TrialModel
+    columns = (trial.trial_id, trial.number, trial.state, trial._datetime_start_utc, trial._datetime_complete_utc)
+    query, own = select(*columns).order_by(trial.trial_id), trial.study_id == bindparam("study")
+    return {
+        "all": query.where(own),
+        "some": query.where(own, or_(_among(trial.trial_id), trial.trial_id > bindparam("after"))),
+        "one": query.where(trial.trial_id == bindparam("id")),
+    }
+
+
+@functools.cache
+def _queries(whole: bool) -> tuple[Any, ...]:
+    """Return the queries of parameters, values, epochs, user and system attributes: of a study, or of ``ids``."""
+    trial, param, final = models.TrialModel, models.TrialParamModel, models.TrialValueModel
+    step, user, system = (
+        models.TrialIntermediateValueModel,
+        models.TrialUserAttributeModel,
+        models.TrialSystemAttributeModel,
+    )
+
+    def query(order: Any, *columns: Any) -> Any:
+        table = order.class_
+        rows = select(table.trial_id, *columns).order_by(order)
+        if not whole:
+            return rows.where(_among(table.trial_id))
+        return rows.join(trial, trial.trial_id == table.trial_id).where(trial.study_id == bindparam("study"))
+
+    return (
+        query(param.param_id, param.param_name, param.param_value, param.distribution_json),
+        query(final.objective, final.objective, final.value, final.value_type),
+        query(step.step, step.step, step.intermediate_value, step.intermediate_value_type),
+        query(user.trial_user_attribute_id, user.key, user.value_json),
+        query(system.trial_system_attribute_id, system.key, system.value_json),
+    )
+
+
+@functools.cache
+def _attributes_of_study() -> Any:
+    table = models.StudyUserAttributeModel
+    return select(table.key, table.value_json).where(table.study_id == bindparam("study"))
+
+
+def _among(column: Any) -> Any:
+    """Return the condition that a column is among ``ids``, which are written out: databases take few parameters."""
+    return column.in_(bindparam("ids", expanding=True, literal_execute=True))
 
 
 def _local(stamp: datetime.datetime | None) -> datetime.datetime | None:

@@ -280,8 +280,7 @@ class Ledger:
             trials = self._all_trials()
             self._renew_sampler(min((t.number for t in trials if t.state is TrialState.WAITING), default=len(trials)))
         asked = self._study.ask()
-        frozen = self._study._storage.get_trial(asked._trial_id)
-        for name, distribution in self._dimensions(frozen).items():
+        for name, distribution in self._dimensions(asked._cached_frozen_trial).items():
             asked._suggest(name, distribution)  # as Study.ask does with fixed_distributions
         return self._asked_trial(asked.number, asked.user_attrs, asked.params, None)
 

@@ -8,6 +8,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from sepray.search import bulk_read
 from sepray.search.bulk_read import BulkReadStorage
 from sepray.search.samplers import make_sampler
 from sepray.search.storage import open_study
@@ -38,6 +39,53 @@ def test_the_fast_read_gives_what_optunas_own_gives(url):
         assert repr(ours) == repr(expected)  # as text, for nan is not equal to itself
         assert [t.distributions for t in ours] == [t.distributions for t in expected]
         assert len(ours) == 7
+        for trial in expected:
+            one = BulkReadStorage(url).get_trial(trial._trial_id)
+            one.intermediate_values = dict(sorted(one.intermediate_values.items()))
+            assert repr(one) == repr(trial)
+        some = BulkReadStorage(url)._get_trials(study_id, None, {expected[0]._trial_id, 99}, expected[4]._trial_id)
+        assert [t.number for t in some] == [0, 5, 6]
+        assert repr(some[0].params) == repr(expected[0].params)
+        last = BulkReadStorage(url)._get_trials(study_id, None, set(), expected[-1]._trial_id)
+        assert last == []
+
+
+def test_attributes_of_a_study_are_those_that_optuna_reads(url):
+    study = study_at(url)
+    ours = BulkReadStorage(url)
+    assert ours.get_study_user_attrs(study._study_id) == study.user_attrs
+    study.set_user_attr("nested", {"a": [1, None]})
+    assert ours.get_study_user_attrs(study._study_id)["nested"] == {"a": [1, None]}
+    for read in (ours.get_study_user_attrs, ours.get_trial):
+        with pytest.raises(KeyError):
+            read(99)
+    empty = ours.create_new_study([optuna.study.StudyDirection.MINIMIZE], "empty")
+    assert ours.get_study_user_attrs(empty) == {}
+
+
+def test_more_unfinished_trials_than_a_database_takes_parameters(url):
+    study = study_at(url)
+    kept = study.ask(SPACE)._trial_id
+    many = BulkReadStorage(url)._get_trials(study._study_id, None, {kept, *range(10**6, 10**6 + 40_000)}, 2 * 10**6)
+    assert [trial._trial_id for trial in many] == [kept]
+
+
+def test_trial_that_ends_while_it_is_read_is_not_taken_for_one_without_values(url, monkeypatch):
+    """A cache keeps what has ended as it is: so the state is read before what comes with it."""
+    study = study_at(url)
+    asked = study.ask(SPACE)
+    reader = BulkReadStorage(url)
+    queries = bulk_read._queries
+
+    def ends_meanwhile(whole):
+        monkeypatch.undo()
+        study.tell(asked, 0.5)
+        return queries(whole)
+
+    monkeypatch.setattr(bulk_read, "_queries", ends_meanwhile)
+    [found] = reader.get_all_trials(study._study_id)
+    assert (found.state, found.values) == (TrialState.RUNNING, [0.5])
+    assert reader.get_trial(asked._trial_id).values == [0.5]
 
 
 @pytest.fixture
@@ -79,7 +127,7 @@ def test_times_are_local_ones_in_any_time_zone(url, tmp_path, time_zone, hours):
 
 
 def test_what_another_process_adds_later_is_read_too(url):
-    """The first read is the fast one; Optuna's cache reads what is new or unfinished by its own way."""
+    """After the first read Optuna's cache asks for what is new or unfinished."""
     study = study_at(url)
     running = study.ask(SPACE)
     study.tell(study.ask(SPACE), 1.0)
