@@ -51,8 +51,8 @@ def most_important(results: StudyResults) -> Importance | None:
     if not can_be_estimated(counted):
         return None
     names = sorted(varied([t for t, _ in counted]))
-    found = {name: share for name, share in shares(counted, names).items() if name in above_chance(counted, names)}
-    name = max(found, key=lambda n: found[n], default=None)
+    found, kept = shares(counted, names), above_chance(counted, names)
+    name = max((name for name in found if name in kept), key=lambda name: found[name], default=None)
     return None if name is None else Importance(name, found[name])
 
 

@@ -83,9 +83,11 @@ def test_the_most_important_is_the_largest_that_is_above_chance(tmp_path, given,
     shares.append((0.3, 0.7))
     results = study_results(tmp_path, trials())
     for kept, found in ((["a", "b"], ("b", 0.7)), (["a"], ("a", 0.3)), ([], None)):
-        monkeypatch.setattr(importance, "above_chance", lambda *_, kept=kept: kept)
+        asked = []
+        monkeypatch.setattr(importance, "above_chance", lambda *given, kept=kept, asked=asked: asked.append(1) or kept)
         most = importance.most_important(results)
         assert (most and (most.name, most.share)) == found
+        assert len(asked) == 1  # its forests take seconds
     assert importance.most_important(study_results(tmp_path, trials(4))) is None
 
 
