@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 
-_PLACES = {
+_MODULES = {
     "StudySpec": "study",
     "StudyResult": "results.study_result",
     "run": "study",
@@ -37,18 +37,18 @@ _PLACES = {
     "compare": "models.comparison",
 }
 
-__all__ = ["__version__", *_PLACES]
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
     """Import a name of the public API when it is first looked at."""
-    if name not in _PLACES:
-        raise AttributeError(f"module 'sepray' has no attribute {name!r}; it offers {', '.join(_PLACES)}")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'sepray' has no attribute {name!r}; it offers {', '.join(_MODULES)}")
     from .console.exit_status import tell_scripts_errors_in_one_line
 
     tell_scripts_errors_in_one_line()
-    return getattr(importlib.import_module(f"sepray.{_PLACES[name]}"), name)
+    return getattr(importlib.import_module(f"sepray.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_PLACES])
+    return sorted([*globals(), *_MODULES])

@@ -141,7 +141,7 @@ def format_error(program: str, error: BaseException, whole: bool = False) -> str
     if is_bad_input(error):
         text = str(error) if isinstance(error, SeprayError) and error.in_lines else bad_input_line(error)
         if is_disk_full(error):
-            where = "there" if getattr(error, "filename", None) else _full_places()
+            where = "there" if getattr(error, "filename", None) else _full_disks()
             text += f"; free some space {where}, and run the same command again"
         return f"{program}: {escape_controls(mask(text))}"
     formatted = traceback.TracebackException.from_exception(error)
@@ -154,7 +154,7 @@ def format_error(program: str, error: BaseException, whole: bool = False) -> str
     return escape_controls(mask("".join(formatted.format()))).rstrip() + f"\n{program}: {hint}"
 
 
-def _full_places() -> str:
+def _full_disks() -> str:
     """Return where there is no space left, of the folders that every command writes to, as a phrase."""
     folders = {str(Path.cwd()), tempfile.gettempdir(), os.path.expanduser("~")}
     full = []
@@ -219,11 +219,11 @@ def _is_users(filename: str) -> bool:
     if filename.startswith("<") or path.is_relative_to(_SEPRAY):
         return False
     if not _INSTALLED.isdisjoint(path.parts):
-        return any(path == place.with_suffix(".py") or path.is_relative_to(place) for place in _plugin_places())
+        return any(path == folder.with_suffix(".py") or path.is_relative_to(folder) for folder in _plugin_folders())
     return not path.is_relative_to(_STANDARD_LIBRARY)
 
 
-def _plugin_places() -> list[Path]:
+def _plugin_folders() -> list[Path]:
     """Return where the packages lie that announce separators or tasks; of a single module without its suffix."""
     points = [point for group in _PLUGIN_GROUPS for point in importlib.metadata.entry_points(group=group)]
     tops = [(point.dist, point.module.partition(".")[0]) for point in points]

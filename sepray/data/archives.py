@@ -59,7 +59,7 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_at_most(file: IO[bytes], size: int, most: int) -> bytes:
-    """Return a file's content from its place on.
+    """Return a file's content from its position on.
 
     Args:
         file: the file.
@@ -141,9 +141,9 @@ class ZipMembers:
 
 
 class TarMembers:
-    """The files in a tar archive, each read from its place. Those that are holes are left out.
+    """The files in a tar archive, each read from its position. Those that are holes are left out.
 
-    A packed archive is unpacked once, into a temporary file: to go to a place in it is to unpack all that is before.
+    A packed archive is unpacked once, into a temporary file: to go to a position in it is to unpack all that is before.
 
     Attributes:
         names: their paths, as the archive has them.
@@ -156,17 +156,17 @@ class TarMembers:
     def __init__(self, path: Path) -> None:
         self._size, self._lock = path.stat().st_size, threading.Lock()
         with open_tar(path) as archive:
-            self._places = {}
+            self._positions = {}
             for number, member in enumerate(archive, 1):
                 _check_number(number, self._size)
                 if member.isfile() and not member.issparse():
-                    self._places[member.name] = (member.offset_data, member.size)
+                    self._positions[member.name] = (member.offset_data, member.size)
                 cast("Any", archive).members = []  # else it keeps them all
         with open_regular(path, follow=True) as file:
             first = file.read(6)
         self._path, self._is_packed = path, any(first.startswith(magic) for magic, _ in _PACKERS)
         self._file: IO[bytes] | None = None
-        self.names = list(self._places)
+        self.names = list(self._positions)
 
     def read(self, name: str, most: Callable[[int], int]) -> bytes:
         """Return the content of a file. Any thread may call it.
@@ -178,7 +178,7 @@ class TarMembers:
         Raises:
             UsageError: it has more, or is cut short.
         """
-        offset, size = self._places[name]
+        offset, size = self._positions[name]
         if size > most(self._size):
             raise UsageError(f"its {size} bytes are too many")
         with self._lock:
@@ -214,15 +214,15 @@ class _Limited(io.RawIOBase):
         return True
 
     def seekable(self) -> bool:
-        """Return True: the place in the content can be set."""
+        """Return True: the position in the content can be set."""
         return True
 
     def tell(self) -> int:
-        """Return the place in the unpacked bytes."""
+        """Return the position in the unpacked bytes."""
         return self.content.tell()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place, which has to be unpacked as far as that."""
+        """Go to a position, which has to be unpacked as far as that."""
         position = offset + (self.tell() if whence == io.SEEK_CUR else 0)
         self._check(position)
         return self.content.seek(position)

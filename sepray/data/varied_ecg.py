@@ -32,11 +32,11 @@ JITTER: Range = (0.002, 0.015)  # standard deviation of a period
 MODULATION: Range = (0.0, 0.15)  # of the amplitude, with the breath
 QRS_WIDTH: Range = (0.010, 0.026)  # standard deviation of R
 SIDE_WIDTH: Range = (0.6, 1.3)  # of Q and S, in those of R
-SIDE_PLACE: Range = (1.5, 3.0)  # of Q and S from R, in standard deviations of R
+SIDE_CENTRE: Range = (1.5, 3.0)  # of Q and S from R, in standard deviations of R
 P_WIDTH: Range = (0.018, 0.050)
-P_PLACE: Range = (-0.200, -0.110)
+P_CENTRE: Range = (-0.200, -0.110)
 T_WIDTH: Range = (0.035, 0.090)
-T_PLACE: Range = (0.200, 0.320)  # at a period of 1 s; with its square root at others
+T_CENTRE: Range = (0.200, 0.320)  # at a period of 1 s; with its square root at others
 AMPLITUDES: tuple[Range, Range, Range, Range] = ((-0.05, 0.25), (-0.6, 0.0), (-1.0, 0.0), (-0.25, 0.6))  # P, Q, S, T
 SMALL_R: Range = (0.1, 0.8)  # amplitude of R in a quarter of the items (rS and QR forms), else 1
 SMALL_R_SHARE = 0.25
@@ -120,10 +120,10 @@ def shapes(random: np.random.Generator, period: Array, fetal: bool) -> Shapes:
     """Return the shapes of beats for each item of a mean period ``[item]``."""
     items = len(period)
     qrs = random.uniform(*QRS_WIDTH, items) * (random.uniform(*FETAL_QRS_WIDTH, items) if fetal else 1.0)
-    side_places = random.uniform(*SIDE_PLACE, (2, items)) * qrs
+    side_centres = random.uniform(*SIDE_CENTRE, (2, items)) * qrs
     side_widths = random.uniform(*SIDE_WIDTH, (2, items)) * qrs
-    p_place, p_width = random.uniform(*P_PLACE, items), random.uniform(*P_WIDTH, items)
-    t_place, t_width = random.uniform(*T_PLACE, items) * np.sqrt(period), random.uniform(*T_WIDTH, items)
+    p_centre, p_width = random.uniform(*P_CENTRE, items), random.uniform(*P_WIDTH, items)
+    t_centre, t_width = random.uniform(*T_CENTRE, items) * np.sqrt(period), random.uniform(*T_WIDTH, items)
     p, q, s, t = (random.uniform(*limits, items) for limits in AMPLITUDES)
     small = random.uniform(0, 1, items) < SMALL_R_SHARE
     r = np.where(small, random.uniform(*SMALL_R, items), 1.0)
@@ -131,7 +131,7 @@ def shapes(random: np.random.Generator, period: Array, fetal: bool) -> Shapes:
         p, t = FETAL_P * p, FETAL_T * t
     sign = random.choice((-1.0, 1.0), items)
     return Shapes(
-        np.stack([p_place, -side_places[0], np.zeros(items), side_places[1], t_place], axis=1),
+        np.stack([p_centre, -side_centres[0], np.zeros(items), side_centres[1], t_centre], axis=1),
         np.stack([p_width, side_widths[0], qrs, side_widths[1], t_width], axis=1),
         sign[:, None] * np.stack([p, q, r, s, t], axis=1),
     )

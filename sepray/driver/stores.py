@@ -115,7 +115,7 @@ class StudyStores:
         self.search = self._open(spec.name)
         self.uid = folder.checked_uid(self.search.user_attrs.get("uid") or secrets.token_hex(4))
         continuing.say_what_changed(spec.name, *self._refuse(self.search, goes_on))
-        self.checkpoints = self._places(self.uid)[1]
+        self.checkpoints = self._locations(self.uid)[1]
         self.folder = folder.study_folder(path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name, _LOCK_SECONDS if self._permitted.take_over else 0.0)
         tracking_address.require_same(self.search, self.folder, spec)
@@ -152,12 +152,12 @@ class StudyStores:
     def _refuse(self, study: optuna.Study, goes_on: bool) -> tuple[list[str], str]:
         """Refuse what is not permitted; return the files that have changed, and where checkpoints stay behind."""
         uid = study.user_attrs.get("uid")
-        here, checkpoints = self._places(folder.checked_uid(uid) if uid else "new")
+        here, checkpoints = self._locations(folder.checked_uid(uid) if uid else "new")
         left_behind = continuing.refuse_other_location(study, here, checkpoints, self._permitted, goes_on)
         changed = continuing.refuse_changed_code(study, self._prepared.code, self._permitted) if goes_on else []
         return changed, left_behind
 
-    def _places(self, uid: str) -> tuple[Path, str]:
+    def _locations(self, uid: str) -> tuple[Path, str]:
         """Return the local folder of the study, which need not exist, and the place of its checkpoints."""
         path, name = self.spec.stores.storage_path, self.spec.name
         here = folder.own_folder(path, name, uid)

@@ -210,7 +210,7 @@ class Delivery:
             tags = [InputTag("mlflow.data.context", body["context"])]
             self.call(self.client.log_inputs, run_id, datasets=[DatasetInput(dataset, tags)])
             return
-        self._require_own_place(run_id)
+        self._require_own_location(run_id)
         folder, _, name = body["name"].rpartition("/")
         if "text" in body:
             self.call(self.client.log_text, run_id, body["text"], body["name"])
@@ -224,7 +224,7 @@ class Delivery:
                 raise RefusedError(f"artifact {body['name']}: {error}") from None
             self.call(self.client.log_artifact, run_id, str(path), folder or None)
 
-    def _require_own_place(self, run_id: str) -> None:
+    def _require_own_location(self, run_id: str) -> None:
         """Refuse a run whose files would go to a folder that is not its experiment's, or to another's machine."""
         if run_id not in self._placed:
             info = self.call(self.client.get_run, run_id).info
@@ -232,11 +232,11 @@ class Delivery:
                 found = self.call(self.client.get_experiment, info.experiment_id)
                 self._experiments[info.experiment_id] = str(found.artifact_location)
             experiment = self._experiments[info.experiment_id]
-            if reason := refusal(str(info.artifact_uri), experiment, self._uri, self._default_place):
+            if reason := refusal(str(info.artifact_uri), experiment, self._uri, self._default_location):
                 raise RefusedError(f"run {run_id}: {reason}")
             self._placed.add(run_id)
 
-    def _default_place(self) -> str | None:
+    def _default_location(self) -> str | None:
         """Return where the files of the experiment are that every server has; None where it does not tell."""
         try:
             return str(self.call(self.client.get_experiment, DEFAULT_EXPERIMENT).artifact_location)

@@ -58,7 +58,7 @@ def verdict(settings: dict[str, Any]) -> dict[str, Any]:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch raises a RuntimeError
             return {"error": f"{type(error).__name__}: {error}"}
         kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-        return {"works": False, "error": f"{kind}{error}{_place(error, settings['path'][0])}", "loaded": loaded}
+        return {"works": False, "error": f"{kind}{error}{_where(error, settings['path'][0])}", "loaded": loaded}
     return {"works": True}
 
 
@@ -75,7 +75,7 @@ def _separate(model: Any, example: str) -> None:
         raise ValueError(f"the estimates of mixtures {list(mixtures.shape)} are {list(shape)}, not {list(expected)}")
 
 
-def _place(error: Exception, code: str) -> str:
+def _where(error: Exception, code: str) -> str:
     """Return the last line of the copied source files that an error passed through."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(code)]
     return f" ({os.path.basename(frames[-1].filename)}: {frames[-1].line})" if frames else ""

@@ -78,7 +78,7 @@ def log(client: Any, run_id: str, folder: Path, name: str) -> str:
             description.model_id, description.run_id = model.model_id, run_id
             description.artifact_path = model.artifact_location
             description.save(str(target / "MLmodel"))
-            own, usual = _place_of(client, experiment), lambda: _place_of(client, DEFAULT_EXPERIMENT)
+            own, usual = _location_of(client, experiment), lambda: _location_of(client, DEFAULT_EXPERIMENT)
             if reason := refusal(model.artifact_location, own, client.tracking_uri, usual):
                 raise ModelError(f"the model's files are not sent: {reason}")
             _upload(client, model.model_id, target)
@@ -90,7 +90,7 @@ def log(client: Any, run_id: str, folder: Path, name: str) -> str:
     return str(model.model_id)
 
 
-def _place_of(client: Any, experiment: str) -> str:
+def _location_of(client: Any, experiment: str) -> str:
     return str(client.get_experiment(experiment).artifact_location)
 
 
