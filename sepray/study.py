@@ -13,7 +13,7 @@ from .console.exit_status import exit_with_status, tell_scripts_errors_in_one_li
 from .console.json_output import only_json, print_json
 from .console.waiting import wait_for
 from .disk.files import kept_private
-from .disk.shared_copies import local_folder
+from .disk.shared_copies import is_uri, named_folder
 from .errors import UsageError, mask
 from .spec import named_by_user
 from .spec.flags import RunOptions, name_given, parse_command, parse_early, with_budget
@@ -199,7 +199,7 @@ def refuse_bad_input(spec: StudySpec) -> None:
         return  # the head of the cluster checks folders and storage
     if not is_remote(stores.storage_path):
         preflight.require_writable(Path(stores.storage_path), "--storage-path")
-    preflight.require_writable(local_folder(stores.cache), "--cache")
+    preflight.require_writable(named_folder(stores.cache), "XDG_CACHE_HOME" if is_uri(stores.cache) else "--cache")
     preflight.require_storage(stores.storage, f"storage {mask(stores.storage)}")
     if ":" in address:
         preflight.require_listening(f"ray://{address}", f"the Ray cluster {address}")

@@ -136,16 +136,28 @@ def is_uri(cache: str | os.PathLike[str]) -> bool:
 
 
 def local_folder(cache: str | os.PathLike[str]) -> Path:
-    """Return the folder of a cache on this machine, which need not exist.
+    """Return the folder of a cache on this machine, which need not exist; ``~`` is expanded.
 
     Args:
-        cache: a folder, of which ``~`` is expanded, or a URI: of one the folder is ``sepray/SCHEME-DIGEST`` in
-            ``$XDG_CACHE_HOME``, else ``~/.cache``.
+        cache: a folder or a URI (``named_folder``).
+
+    Raises:
+        RuntimeError: there is no home folder.
+    """
+    return named_folder(cache).expanduser()
+
+
+def named_folder(cache: str | os.PathLike[str]) -> Path:
+    """Return the folder of a cache on this machine, as its user names it, with ``~``.
+
+    Args:
+        cache: a folder, or a URI: of one the folder is ``sepray/SCHEME-DIGEST`` in ``$XDG_CACHE_HOME``, else
+            ``~/.cache``.
     """
     if not is_uri(cache):
-        return Path(cache).expanduser()
+        return Path(cache)
     uri = re.sub("//[^/@]*@", "//", str(cache).rstrip("/"))  # without a key, which may be given anew
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "sepray"
+    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sepray"
     return base / f"{uri.partition(':')[0].lower()}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
 
 

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import fs
 
 from sepray.disk import file_systems, shared_copies
-from sepray.disk.shared_copies import SharedCopy, is_uri, local_folder, make_private, of, opened
+from sepray.disk.shared_copies import SharedCopy, is_uri, local_folder, make_private, named_folder, of, opened
 from sepray.errors import UnreachableError, UsageError
 
 
@@ -54,6 +54,7 @@ def test_folder_of_a_cache_on_this_machine(home, monkeypatch):
     assert local_folder("s3://bucket/y") != folder
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert local_folder("s3://bucket/x") == Path.home() / ".cache" / "sepray" / folder.name
+    assert named_folder("s3://bucket/x") == Path("~/.cache/sepray") / folder.name  # which a message shows
 
 
 def test_folder_is_private_whatever_the_umask(store):
