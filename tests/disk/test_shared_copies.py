@@ -173,3 +173,27 @@ def test_file_that_cannot_be_sent_whole_leaves_nothing(tmp_path, small, kind):
     (tmp_path / "x").write_bytes(b"0123")
     copy.keep(tmp_path / "x")
     assert objects == {"old": b"old", "bucket/x": b"0123"}
+
+
+def test_file_goes_to_a_bucket_and_comes_back(s3, tmp_path):
+    content = os.urandom(1 << 20) * 12  # more than a part of an upload
+    (tmp_path / "x").write_bytes(content)
+    copy = of(opened("s3://studies/data/") / "x")
+    assert copy.size() is None
+    copy.keep(tmp_path / "x")
+    copy.keep(tmp_path / "x")  # replaced
+    assert (copy.size(), copy.shown) == (len(content), "s3://studies/data/x")
+    assert copy.read(len(content) - 3, 9) == content[-3:]
+    with open(tmp_path / "y", "w+b") as file:
+        copy.fetch(file)
+        assert file.read() == content
+    objects = s3.list_objects_v2(Bucket="studies")["Contents"]
+    assert {o["Key"]: o["Size"] for o in objects} == {"data/": 0, "data/x": len(content)}
+
+
+def test_bucket_that_is_not_there_is_refused_before_anything_is_made(s3, home):
+    with pytest.raises(
+        UsageError, match=r"^s3://stud1es/x: there is no bucket stud1es; create it, or give another --c"
+    ):
+        opened("s3://stud1es/x")
+    assert not home.exists()
