@@ -1,5 +1,6 @@
 """Trials without Ray, and a clock that they can be given."""
 
+import os
 import time
 
 import pytest
@@ -13,10 +14,13 @@ from .bench import Bench
 def bench(tmp_path, monkeypatch):
     # Without a Tune run, Ray would make folders in the user's home.
     monkeypatch.setattr("ray.tune.trainable.trainable.DEFAULT_STORAGE_PATH", str(tmp_path / "ray"))
+    before = os.umask(0o022)
+    os.umask(before)
     made = Bench(tmp_path)
     yield made
     for trial in made.opened:
         trial.stop()
+    os.umask(before)  # a worker sets its own, which what runs afterwards in this process would have
 
 
 class Clock:
