@@ -399,6 +399,17 @@ def test_breaches_are_refused_in_one_line(name: str) -> None:
     assert str(refusal.value) == message
 
 
+@pytest.mark.parametrize(("value", "is_pixel"), [(-0.0009, True), (1.0009, True), (-0.0011, False), (1.0011, False)])
+def test_pixels_may_be_rounded(value: float, is_pixel: bool) -> None:
+    sources = with_value(IMAGES.test.sources, (1, 1, 2, 7, 8), value)
+    data = replace(IMAGES, test=replace(IMAGES.test, sources=sources))
+    if is_pixel:
+        check_task_data(data)
+    else:
+        with pytest.raises(UsageError, match=rf"^test\.sources must be pixels in 0\.\.1, is {value} in item 1$"):
+            check_task_data(data)
+
+
 @pytest.mark.parametrize("at_once", [1, 2 * 512, 3 * 512])
 @pytest.mark.parametrize("item", [0, 5, 6])
 def test_values_are_looked_at_in_chunks(item: int, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
