@@ -198,7 +198,8 @@ def _less_disturbances(
     if 0 < usual < lowest:
         lowest = _SLOWER * usual
     item = round(model.shape[0] / require_sounds(model) * recording.rate)
-    both = (np.concatenate([slow, block - slow]) for block, slow in with_slow_part(repaired(), lowest))
+    halves = with_slow_part(repaired(), lowest)
+    both = (np.concatenate([slow, block - slow], dtype=np.float32) for block, slow in halves)
     middles, spreads = stretches(both, item)
     slow, rest = np.split(np.hypot(middles - np.median(middles, axis=1, keepdims=True), spreads), 2)
     left = zip(*(half[len(slow) :] for half in (middles, spreads)), strict=True)

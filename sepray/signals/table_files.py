@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class TableRecording(Recording):
     def blocks_with_copied(self) -> Iterator[tuple[list[list[str]], Block]]:
         """Yield each block with the copied cells of its rows."""
         copied: list[list[str]] = []
-        values: list[list[float]] = []
+        values = array("d")  # row after row: lists of numbers would take five times as much
         columns = len(self.layout.labels)
         length = block_length(BLOCK_SAMPLES, _CELL_VALUES * columns)
         leading = len(self.copied) if self.copied == tuple(range(len(self.copied))) else None
@@ -73,14 +74,14 @@ class TableRecording(Recording):
                     copied.append([cells[column] for column in self.copied])
                     samples = [cell for column, cell in enumerate(cells) if column not in self.copied]
                 try:
-                    values.append(_numbers(samples, self.layout.decimal))
+                    values.extend(_numbers(samples, self.layout.decimal))
                 except ValueError:
                     raise RecordingError(self._not_a_number(cells, line)) from None
-                if len(values) == length:
-                    yield copied, as_block(np.array(values, dtype=np.float64).T)
-                    copied, values = [], []
+                if len(copied) == length:
+                    yield copied, as_block(np.frombuffer(values).reshape(length, -1).T)
+                    copied, values = [], array("d")
         if values:
-            yield copied, as_block(np.array(values, dtype=np.float64).T)
+            yield copied, as_block(np.frombuffer(values).reshape(len(copied), -1).T)
 
     def _not_a_number(self, cells: list[str], line: int) -> str:
         """Return what to say of the first sample of a row that is no number."""

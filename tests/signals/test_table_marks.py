@@ -1,5 +1,7 @@
 """Marks of tables that few programs write: bars between cells, the minus sign of typography, rates with exponents."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -46,3 +48,15 @@ def test_rates_of_a_header_may_have_exponents(tmp_path, line):
     path = tmp_path / "ecg.csv"
     path.write_text(f"{line}\nI,II\n" + rows(lambda k: f"{k % 7}"))
     assert open_recording(path).rate == 250
+
+
+def test_a_wide_table_takes_no_more_than_twice_the_memory_of_its_samples(tmp_path):
+    path = tmp_path / "wide.csv"
+    path.write_text("".join(",".join(f"{(k * (n + 1)) % 7 - 3}.5" for n in range(500)) + "\n" for k in range(1, 41)))
+    recording = open_recording(path, RATE)
+    tracemalloc.start()
+    shapes = [block.shape for block in recording.blocks()]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert shapes == [(500, 40)]
+    assert most < 2 * 8 * 500 * 40
