@@ -79,11 +79,11 @@ def test_levels_keep_no_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(recordings, "_LEVEL_SAMPLES", 10)
     kept: list[np.ndarray] = []
     join = np.concatenate
-    monkeypatch.setattr(recordings.np, "concatenate", lambda parts, axis: kept.extend(parts) or join(parts, axis=axis))
+    monkeypatch.setattr(recordings.np, "concatenate", lambda parts: kept.extend(parts) or join(parts))
     soundfile.write(tmp_path / "a.wav", TONE, 8000)
     open_recording(tmp_path / "a.wav")
     assert kept
-    assert all(part.base is None for part in kept)
+    assert all(part.base.size == part.size for part in kept)  # one channel of what was copied
 
 
 @pytest.mark.parametrize("value", [2e30, -1e35])
