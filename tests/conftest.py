@@ -73,7 +73,7 @@ def _migrations_read_once():
 
 @pytest.fixture(autouse=True, scope="session")
 def _databases_made_fast():
-    """SQLite databases of this process wait for no disk, Optuna's tables are worked out once, and so is each statement.
+    """Files and SQLite databases of this process wait for no disk, Optuna's tables are worked out once, and so is each statement.
 
     Thousands of databases are made here and opened, and each would compile the same SQL anew. What sepray itself sets
     (write-ahead logging) stays as it sets it.
@@ -103,6 +103,7 @@ def _databases_made_fast():
 
     sqlalchemy.event.listen(Engine, "connect", _wait_for_no_disk)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
         patch.setattr(Engine, "__init__", begin_sharing)
         patch.setattr(BaseModel.metadata, "create_all", create_all)
         yield
