@@ -73,7 +73,7 @@ def _migrations_read_once():
 
 @pytest.fixture(autouse=True, scope="session")
 def _databases_made_fast():
-    """Files and SQLite databases of this process wait for no disk, Optuna's tables are worked out once, and so is each statement.
+    """Files and SQLite databases of this process wait for no disk; Optuna's tables and all SQL are worked out once.
 
     Thousands of databases are made here and opened, and each would compile the same SQL anew. What sepray itself sets
     (write-ahead logging) stays as it sets it.

@@ -1,9 +1,6 @@
 """The separators of one trial: what each is made with, what they report together, and what is saved of them."""
 
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -186,13 +183,6 @@ def test_true_beats_of_the_validation_split_are_scored_against():
     found = [members.score(Gains(signal, Config()), signal, arrays | {"beats": b}, 8) for b in (none, some)]
     assert found[0]["high/missed_beats"] == 0
     assert found[1]["high/missed_beats"] > 0
-
-
-def test_members_need_no_ray():
-    code = "import sys, sepray.execution.members, sepray.execution.checkpoint_writer; print('ray' in sys.modules)"
-    root = Path(__file__).parents[2]
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    assert answer.stdout.strip() == "False"
 
 
 def test_failure_is_the_one_that_the_separator_sees():

@@ -5,8 +5,6 @@ import errno
 import math
 import os
 import shutil
-import subprocess
-import sys
 import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -808,33 +806,3 @@ def test_data_is_moved_once_for_all_trials_of_an_actor(bench, monkeypatch):
     trial.reset(asked(number=1))
     run(trial)
     assert len(moved) == len(TRAIN)
-
-
-IMPORTS = """
-import sys
-import torch
-from sepray.contracts import Signal
-from sepray.execution.members import Members
-from sepray.execution.trainable import SeparatorTrainable
-from sepray.separators import cass
-from sepray.training.augmentation import PLAIN
-
-items = torch.randn(4, 2, 1, 504)
-view = {"mixture": items.sum(1), "sources": items}
-trial = Members(
-    cass.DEBUG, Signal(("a", "b"), 1, (504,), 128.0), seed=0, count=1, train=view, hyperparameters={}, device="cpu",
-    augmentation=PLAIN,
-)
-trial.epoch(view, 4)
-print(*{name.split(".")[0] for name in sys.modules} | ({"torch._dynamo"} & set(sys.modules)))
-"""
-UNNEEDED = {
-    "mlflow", "optuna", "sqlalchemy", "torch._dynamo", "sympy", "triton", "torchmetrics", "scipy", "sklearn",
-    "matplotlib", "museval", "torchvision", "tyro",
-}  # fmt: skip
-
-
-def test_worker_imports_nothing_that_a_trial_does_not_need():
-    """Each of these takes memory in every worker and time at its start; rich and pandas are Ray Tune's."""
-    done = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True, timeout=60)
-    assert not UNNEEDED & set(done.stdout.split())

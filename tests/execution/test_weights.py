@@ -1,9 +1,6 @@
 """Weights of trained separators, from the checkpoints of trials."""
 
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -47,10 +44,3 @@ def test_state_of_a_member_holds_its_separator_alone():
         11: {"a.weight": 2.0},
     }
     assert weights.state_of_member(saved) == weights.state_of_member(saved, 0)
-
-
-def test_weights_are_read_without_ray():
-    code = "import sys, sepray.execution.weights; print('ray' in sys.modules)"
-    root = Path(__file__).parents[2]
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    assert answer.stdout.strip() == "False"

@@ -5,8 +5,6 @@ import json
 import math
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import optuna
@@ -325,10 +323,3 @@ def test_command_makes_it_from_the_stores_alone(tmp_path, monkeypatch, capsys):
     assert str(page) in printed
     assert "the report is not added to MLflow: the tracking server http://127.0.0.1:9 does not answer" in printed
     assert "its best trial so far is trial 7" in page.read_text()
-
-
-def test_a_study_starts_without_what_only_the_report_needs():
-    code = "import sys, sepray.study, sepray.driver.finish"
-    code += "; print([name for name in ('matplotlib', 'sklearn', 'plotly') if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
