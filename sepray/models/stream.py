@@ -29,7 +29,7 @@ from ..scoring.offsets import (
     wanders,
 )
 from ..signals.baseline import Baseline, with_slow_part
-from ..signals.disturbances import Disturbances, Repaired, disturbances
+from ..signals.disturbances import Disturbances, Tally, disturbances
 from ..signals.overlap_add import cut, each_channel, resampled, resampled_length, separated
 from ..signals.recording_types import Block, Recording, check_change
 from ..signals.running_median import drift, in_pieces, less_drift, less_running_median, stretches
@@ -183,51 +183,40 @@ def _less_disturbances(
         return levels.less_offsets(in_pieces(recording.blocks()))
 
     found = disturbances(mixture(), recording.frames, lowest)
-    levels = replace(levels, disturbances=found, told=_told_of(found.taken_from(mixture()), recording.rate))
-
-    def repaired() -> Iterable[Block]:
-        return (part.signal for part in found.taken_from(mixture()))
-
+    tally = Tally(recording.channels)
+    signals = tally.watching(found.taken_from(mixture()))
     if recording.frames * lowest <= 1:  # less than one beat has no slow part, but a level of its own without the steps
-        whole = np.concatenate(list(repaired()), axis=-1)
+        whole = np.concatenate(list(signals), axis=-1)
         places = zip(levels.offsets, np.median(whole, axis=1), whole.std(axis=1), strict=True)
-        return replace(
-            levels, offsets=tuple(own + offset(float(m), float(spread), trained) for own, m, spread in places)
-        )
-    usual = usual_rate(repaired(), recording.frames, recording.rate) / recording.rate
+        offsets = tuple(own + offset(float(m), float(spread), trained) for own, m, spread in places)
+        return replace(levels, offsets=offsets, disturbances=found, told=_told_of(tally, recording.rate))
+    usual = usual_rate(signals, recording.frames, recording.rate) / recording.rate
     if 0 < usual < lowest:
         lowest = _SLOWER * usual
     item = round(model.shape[0] / require_sounds(model) * recording.rate)
-    halves = with_slow_part(repaired(), lowest)
+    halves = with_slow_part((part.signal for part in found.taken_from(mixture())), lowest)
     both = (np.concatenate([slow, block - slow], dtype=np.float32) for block, slow in halves)
     middles, spreads = stretches(both, item)
     slow, rest = np.split(np.hypot(middles - np.median(middles, axis=1, keepdims=True), spreads), 2)
     left = zip(*(half[len(slow) :] for half in (middles, spreads)), strict=True)
     own = tuple(float(np.median(middle)) - trained["usual"] * usual_spread(spread) for middle, spread in left)
     shares = tuple(map(slow_share, slow, rest))
-    return replace(levels, baseline=Baseline(lowest, own, shares))
+    told = _told_of(tally, recording.rate)
+    return replace(levels, disturbances=found, baseline=Baseline(lowest, own, shares), told=told)
 
 
-def _told_of(parts: Iterable[Repaired], rate: float) -> tuple[str, ...]:
+def _told_of(tally: Tally, rate: float) -> tuple[str, ...]:
     """Return notes on the disturbances of a recording."""
-    far, first, steps, start = np.zeros(0, int), np.zeros(0, int), np.zeros(0, int), 0
-    for part in parts:
-        if not start:
-            far, first, steps = (np.zeros(len(part.signal), int) for _ in range(3))
-        first = np.where(~far.astype(bool) & part.far.any(axis=1), start + part.far.argmax(axis=1), first)
-        far += part.far.sum(axis=1)
-        steps += (part.steps[:, 1:] & ~part.steps[:, :-1]).sum(axis=1)
-        start += part.signal.shape[-1]
     notes = []
     away = [
         f"{count / rate:.2g} s, first at {begin / rate:.6g} s (channel {channel})"
-        for channel, (count, begin) in enumerate(zip(far, first, strict=True), 1)
+        for channel, (count, begin) in enumerate(zip(tally.far, tally.first, strict=True), 1)
         if count
     ]
     if away:
         words = "some samples lie too far away to be of beats (a pop of an electrode?), and nothing is separated there"
         notes.append(f"{words}: {_told(away)}")
-    stepping = [f"{count} (channel {channel})" for channel, count in enumerate(steps, 1) if count]
+    stepping = [f"{count} (channel {channel})" for channel, count in enumerate(tally.steps, 1) if count]
     if stepping:
         notes.append(f"the level steps, and its steps are in no estimate: {_told(stepping)}")
     return tuple(notes)

@@ -46,6 +46,31 @@ class Repaired(NamedTuple):
     steps: NDArray[np.bool_]
 
 
+class Tally:
+    """Counts what is taken away from each channel of a signal, while that is read.
+
+    Attributes:
+        far: samples that were put on the level, ``[channel]``.
+        first: the first one of them.
+        steps: steps of the level.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.far, self.first, self.steps = (np.zeros(channels, np.int64) for _ in range(3))
+        self._start, self._stepped = 0, np.zeros((channels, 1), bool)
+
+    def watching(self, parts: Iterable[Repaired]) -> Iterator[Signal]:
+        """Yield the parts without their disturbances."""
+        for part in parts:
+            begins = (self.far == 0) & part.far.any(axis=1)
+            self.first = np.where(begins, self._start + part.far.argmax(axis=1), self.first)
+            self.far += part.far.sum(axis=1)
+            steps = np.concatenate([self._stepped, part.steps], axis=1)
+            self.steps += (steps[:, 1:] & ~steps[:, :-1]).sum(axis=1)
+            self._start, self._stepped = self._start + part.signal.shape[-1], steps[:, -1:]
+            yield part.signal
+
+
 @dataclass(frozen=True)
 class Disturbances:
     """What is taken away from each channel of a signal.

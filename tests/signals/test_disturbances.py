@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sepray.signals.disturbances import Disturbances, disturbances
+from sepray.signals.disturbances import Disturbances, Tally, disturbances
 
 RATE = 100
 LOWEST = 0.01  # beats a sample: 60 a minute
@@ -96,3 +96,15 @@ def test_channels_have_heights_of_their_own_and_a_silent_one_stays():
     signal, far, _ = (np.concatenate(part, axis=-1) for part in parts)
     assert far.any(axis=1).tolist() == [True, False, False]
     np.testing.assert_array_equal(signal[1:], popped[1:])
+
+
+@pytest.mark.parametrize("length", [100, 1030, 3000])
+def test_what_is_taken_away_is_counted_whatever_the_blocks(length):
+    disturbed = np.stack([BEATS, BEATS + 50.0 * around(10.3, 10.4, 0) + 20.0 * (TIME > 20) - 30.0 * (TIME > 25)])
+    blocks = [disturbed[:, k : k + length] for k in range(0, 3000, length)]
+    tally = Tally(2)
+    signal = np.concatenate(list(tally.watching(disturbances(blocks, 3000, LOWEST).taken_from(blocks))), axis=-1)
+    assert np.abs(signal).max() < 1.5
+    assert tally.far.tolist() == [0, pytest.approx(18, abs=2)]
+    assert tally.first.tolist() == [0, pytest.approx(1026, abs=1)]
+    assert tally.steps.tolist() == [0, 2]
