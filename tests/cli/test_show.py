@@ -157,9 +157,10 @@ def test_stores_are_those_that_were_given(run, study, tmp_path, monkeypatch):
     asked, load = [], study_result.load_study
     monkeypatch.setattr(study_result, "load_study", lambda *given: asked.append(given) or load(*given))
     study("sqlite:///there.db")
-    stores = ["--storage", "sqlite:///there.db", "--storage-path", tmp_path / "r", "--cache", tmp_path / "c"]
+    results, cache = str(tmp_path / "r"), str(tmp_path / "c")
+    stores = ["--storage", "sqlite:///there.db", "--storage-path", results, "--cache", cache]
     printed = run("show", "small", *stores, "--tracking-uri", "http://me:secret@tracker")
-    assert asked == [("small", "sqlite:///there.db", str(tmp_path / "r"), "http://me:secret@tracker", tmp_path / "c")]
+    assert asked == [("small", "sqlite:///there.db", results, "http://me:secret@tracker", cache)]
     assert "MLflow      http://me:***@tracker\n  experiment  constant-mask-ecg\n  run         none yet\n" in printed
     assert not (tmp_path / "r").exists()
 
