@@ -6,7 +6,8 @@
 Items of noise (a mixture and its two sources, 65536 samples each) are made once, in an entry of a cache. Then a search
 of two trials at once, and a retraining, train a separator of two weights on them for an epoch each, for which next to
 nothing is computed. While they do so, the memory of all processes of the study is looked at, every half second:
-``private`` is what a process has for itself (pages that lie in no file), ``resident`` has the pages that it shares too.
+``private`` is what a process has for itself (pages that no other process shares and that no file has), ``resident`` has
+the pages that it shares too.
 ``object store`` is what Ray holds in it. ``written`` is what is new in the cache after its entry was made: a copy would
 be there.
 
@@ -101,7 +102,7 @@ class Watch(threading.Thread):
 def _memory(pid: int) -> dict[str, int]:
     with open(f"/proc/{pid}/smaps_rollup") as lines:
         found = {words[0]: 1024 * int(words[1]) for line in lines if len(words := line.split()) == 3}
-    return {"private": found["Anonymous:"], "resident": found["Rss:"], "store": found["Pss_Shmem:"]}
+    return {"private": found["Private_Dirty:"], "resident": found["Rss:"], "store": found["Pss_Shmem:"]}
 
 
 def alone(folder: str, items: int, kind: str, pipe: object) -> None:

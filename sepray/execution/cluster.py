@@ -18,7 +18,7 @@ from ray._raylet import AuthenticationMode, get_authentication_mode  # type: ign
 from ray.tune.search import ConcurrencyLimiter
 
 from ..errors import SeprayError, mask
-from . import capacity, private_ray, worker_path
+from . import capacity, fork_server, private_ray, worker_path
 from .capacity import ClusterError as ClusterError
 from .ray_watch import RayDiedError, RayWatch
 from .tune_statistics import DropStatistics
@@ -89,7 +89,7 @@ def connect(
     is_own = address in (None, "", "local")
     if not ray.is_initialized():
         if is_own:
-            _start_local(concurrency, cpus)
+            _start_local(concurrency, cpus, forked=not gpus and fork_server.is_possible())
         else:
             _join(str(address), modules, say)
     needs = {"CPU": cpus, "GPU": gpus} if gpus else {"CPU": cpus}
@@ -211,8 +211,13 @@ def _capacity(needs: Mapping[str, float]) -> int:
     return math.floor(min(fits) + 1e-9) if fits else 0
 
 
-def _start_local(concurrency: int, cpus: float) -> None:
+def _start_local(concurrency: int, cpus: float, forked: bool = False) -> None:
     """Start Ray on this machine, with CPUs for ``concurrency`` trials, or for as many as its CPUs allow.
+
+    Args:
+        concurrency: most trials at once; 0 for as many as fit.
+        cpus: CPUs that a trial needs.
+        forked: whether workers are forked from a process that has imported what they need.
 
     Raises:
         ClusterError: Ray has not started.
@@ -232,6 +237,9 @@ def _start_local(concurrency: int, cpus: float) -> None:
                 _without_rays_lines(),
                 private_ray.private() as options,
             ):
+                socket = os.path.join(os.path.dirname(options["_temp_dir"]), "fork")
+                if forked:
+                    options["runtime_env"] = {"py_executable": fork_server.python_for_workers(socket)}
                 ray.init(
                     address="local",  # without it Ray would join the cluster that anybody has started last here
                     **options,
@@ -241,6 +249,8 @@ def _start_local(concurrency: int, cpus: float) -> None:
                     configure_logging=True,
                     job_config=worker_path.job_config(),
                 )
+                if forked:
+                    fork_server.start(socket, private_ray.raylet())
             return
         except ClusterError as error:
             if not tries_left or "timed out" not in str(error):

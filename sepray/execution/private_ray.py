@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ray._private import ray_constants, services
+from ray._private import ray_constants, services, worker
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # compiled
 
 from ..disk import temporary
@@ -35,6 +35,7 @@ def private() -> Iterator[dict[str, Any]]:
         # Ray forms no cluster of several machines.
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
         "RAY_enable_metrics_collection": "0",
+        "RAY_prestart_worker_first_driver": "0",  # it would start workers with no environment, which are never used
         # With ray[default] two more would tell everybody how much is waiting. No other value than an impossible one
         # leaves them out.
         "AUTOSCALER_METRIC_PORT": "-1",
@@ -57,6 +58,13 @@ def private() -> Iterator[dict[str, Any]]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def raylet() -> int:
+    """Return the process id of the raylet of the Ray that this process has started."""
+    processes = worker._global_node.all_processes
+    pid: int = processes[ray_constants.PROCESS_TYPE_RAYLET][0].process.pid
+    return pid
 
 
 _folders: list[str] = []

@@ -25,6 +25,12 @@ def test_trial_has_as_many_threads_as_whole_cpus_and_at_least_one(cpus, count):
     assert threads(cpus) == count
 
 
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch):
+    """No Ray is started here whose workers could be forked."""
+    monkeypatch.setattr(cluster.fork_server, "is_possible", lambda: False)
+
+
 @pytest.fixture
 def started(monkeypatch):
     """Options of every call of ``ray.init``."""
@@ -56,6 +62,28 @@ def test_local_ray_fills_the_cpus_that_this_process_may_use(started, monkeypatch
     for cpus, expected in ((1.0, 6), (0.5, 6), (4.0, 4), (16.0, 16)):
         cluster._start_local(0, cpus)
         assert started[-1]["num_cpus"] == expected == math.ceil(max(1, 6 // cpus) * cpus)
+
+
+@pytest.mark.parametrize(("gpus", "possible"), [(0.0, True), (0.5, True), (0.0, False)])
+def test_workers_of_a_local_ray_are_forked_where_they_have_no_gpu(started, monkeypatch, gpus, possible):
+    """A process that is forked after CUDA was asked for cannot use it."""
+    servers = []
+    monkeypatch.setattr(cluster.fork_server, "is_possible", lambda: possible)
+    monkeypatch.setattr(
+        cluster.fork_server, "start", lambda *given: servers.append((*given, len(os.environ["RAY_AUTH_TOKEN"])))
+    )
+    monkeypatch.setattr(cluster.private_ray, "raylet", lambda: 31)
+    monkeypatch.setattr(cluster, "_capacity", lambda needs: 2)
+    cluster.connect(None, 2, 1.0, gpus, [])
+    [options] = started
+    if gpus or not possible:
+        assert servers == []
+        assert "runtime_env" not in options
+        return
+    [(socket, raylet, token)] = servers
+    assert socket == os.path.join(os.path.dirname(options["_temp_dir"]), "fork")
+    assert (raylet, token) == (31, 64), "the server is started with the token of this Ray"
+    assert options["runtime_env"] == {"py_executable": cluster.fork_server.python_for_workers(socket)}
 
 
 def test_local_ray_imports_from_where_this_process_does(monkeypatch, tmp_path):

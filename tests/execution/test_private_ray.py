@@ -10,7 +10,7 @@ import pytest
 import ray
 from ray._private import ray_constants
 
-from sepray.execution import private_ray
+from sepray.execution import fork_server, private_ray
 
 OWNER = """
 import json, os, psutil, ray, sys, time
@@ -18,6 +18,7 @@ from sepray.execution import cluster, private_ray
 slots = cluster.connect(None, 1, 1.0, 0.0, ["sepray"])
 inside = ray.get(ray.remote(lambda: {k: v for k, v in os.environ.items() if k.startswith("RAY_AUTH")}).remote())
 seen_from = ray.get(ray.remote(lambda: [os.path.abspath(path) for path in sys.path]).remote())
+parent = ray.get(ray.remote(lambda: (psutil.Process().parent().cmdline(), "torch" in sys.modules)).remote())
 processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
 print(json.dumps({
     "slots": slots,
@@ -27,7 +28,7 @@ print(json.dumps({
     "own": [name for name in os.environ if name.startswith("RAY_AUTH")],
     "told": [" ".join(p.cmdline()) for p in processes],
     "path": seen_from, "own_path": [os.path.abspath(path) for path in sys.path],
-    "folder": private_ray._folders[0], "asks": cluster.asks_for_token(),
+    "parent": parent, "folder": private_ray._folders[0], "asks": cluster.asks_for_token(),
 }), flush=True)
 sys.stdin.read()
 cluster.disconnect()
@@ -88,6 +89,14 @@ def test_workers_import_from_where_the_driver_does_and_in_its_order(owner):
     own = [path for path in dict.fromkeys(owner["own_path"]) if not path.startswith(installed)]
     assert own
     assert [path for path in dict.fromkeys(owner["path"]) if path in own] == own
+
+
+@pytest.mark.skipif(not fork_server.is_possible(), reason="workers are forked on Linux alone")
+def test_workers_are_forked_with_their_imports(owner):
+    command, has_torch = owner["parent"]
+    assert os.path.join(owner["folder"], "fork") in command
+    assert "torch" in command
+    assert has_torch
 
 
 def test_nothing_listens_where_other_machines_could_connect(owner):

@@ -1,0 +1,176 @@
+"""Workers that are forked run as if Python had started them, and end with the client that Ray has started for them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sepray.execution import fork_client, fork_server
+
+pytestmark = pytest.mark.skipif(not fork_server.is_possible(), reason="workers are forked on Linux alone")
+
+SCRIPT = """
+import json, os, random, sys
+told = {"arguments": sys.argv, "folder": os.getcwd(), "environment": dict(os.environ), "path": sys.path[0],
+        "group": os.getpgid(0), "server": os.getppid(), "random": random.random(), "name": __name__,
+        "there": sorted({"colorsys", "fork_server"} & {name.rpartition(".")[2] for name in sys.modules})}
+print(json.dumps(told))
+print("an error", file=sys.stderr)
+sys.stdout.flush()
+exec(sys.argv[1])
+"""
+
+
+class Forks:
+    """A server with one module imported, whose raylet is a process that sleeps."""
+
+    def __init__(self, folder: Path, modules: str = "colorsys", job: str = "01000000") -> None:
+        self.path, self.script = str(folder / "fork"), folder / "script.py"
+        self.script.write_text(SCRIPT)
+        self.raylet = subprocess.Popen(["sleep", "600"])
+        variables = {**os.environ, "RAY_JOB_ID": job, "RAY_RAYLET_PID": str(self.raylet.pid)}
+        self.server = subprocess.Popen(
+            [sys.executable, "-P", "-c", fork_server._CODE, self.path, modules],
+            env=variables,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def client(self, code: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a client as Ray does, by a shell, in a process group of its own."""
+        command = f"exec {fork_server.python_for_workers(self.path)} {self.script} '{code}' 'two  words'"
+        return subprocess.Popen(
+            ["bash", "-c", command],
+            cwd=self.script.parent,
+            env={"RAY_JOB_ID": "01000000", "OWN": "größe", **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+
+    def run(self, code: str, **variables: str) -> tuple[int, dict]:
+        """Return the status of a client, and what its worker says of itself."""
+        client = self.client(code, **variables)
+        out, err = client.communicate(timeout=50)
+        assert "an error" in err
+        return client.returncode, {**json.loads(out), "client": client.pid}
+
+    def end(self) -> None:
+        self.raylet.kill()
+        self.raylet.wait()
+        self.server.wait(50)
+        self.server.stderr.close()
+
+
+@pytest.fixture
+def forks(tmp_path):
+    made = Forks(tmp_path)
+    yield made
+    made.end()
+
+
+def test_worker_is_forked_and_has_all_that_a_started_one_has(forks, tmp_path):
+    status, told = forks.run("pass")
+    assert (status, told["server"]) == (0, forks.server.pid)
+    assert told["there"] == ["colorsys", "fork_server"]
+    assert told["arguments"] == [str(forks.script), "pass", "two  words"]
+    assert (told["folder"], told["path"], told["name"]) == (str(tmp_path), str(tmp_path), "__main__")
+    assert told["group"] == told["client"]  # which Ray ends with the worker
+    assert told["environment"].items() >= {"RAY_JOB_ID": "01000000", "OWN": "größe"}.items()
+    assert "RAY_RAYLET_PID" not in told["environment"], "only the server has it"
+    _, other = forks.run("pass")
+    assert other["random"] != told["random"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("sys.exit(7)", 7),
+        ("sys.exit()", 0),
+        ('sys.exit("words")', 1),
+        ("os._exit(9)", 9),
+        ("1 / 0", 1),
+        ("os.kill(os.getpid(), 11)", -signal.SIGSEGV),
+        ("os.kill(os.getpid(), 9)", -signal.SIGKILL),
+    ],
+)
+def test_client_ends_as_its_worker_has(forks, code, status):
+    assert forks.run(code)[0] == status
+
+
+def test_workers_run_side_by_side_and_each_ends_with_its_client(forks):
+    clients = [forks.client("import time; time.sleep(600)") for _ in range(2)]
+    workers = [psutil.Process(_worker_of(forks, client)) for client in clients]
+    clients[0].kill()
+    workers[0].wait(50)
+    assert workers[1].is_running()
+    workers[1].kill()
+    assert [client.wait(50) for client in clients] == [-signal.SIGKILL] * 2
+    for client in clients:
+        client.communicate()
+
+
+def _worker_of(forks, client) -> int:
+    """Process id of a client's worker, which is in the client's group."""
+    end = time.monotonic() + 50
+    while time.monotonic() < end:
+        for child in psutil.Process(forks.server.pid).children():
+            if os.getpgid(child.pid) == client.pid:
+                return child.pid
+        time.sleep(0.01)
+    raise TimeoutError
+
+
+def test_worker_outlives_a_server_that_is_killed_and_the_next_starts_by_itself(forks):
+    client = forks.client("import time; time.sleep(600)")
+    worker = psutil.Process(_worker_of(forks, client))
+    forks.server.kill()
+    forks.server.wait(50)
+    status, told = forks.run("pass")
+    assert (status, told["there"], told["server"]) == (0, [], os.getpid())
+    assert worker.is_running()
+    assert client.poll() is None
+    worker.kill()
+    assert client.wait(50) == 1
+    client.communicate()
+
+
+def test_worker_of_another_job_starts_by_itself(forks):
+    status, told = forks.run("sys.exit(3)", RAY_JOB_ID="02000000")
+    assert (status, told["there"], told["server"]) == (3, [], os.getpid())
+
+
+@pytest.mark.parametrize(
+    ("module", "error"),
+    [
+        ("no_such_module", "No module named 'no_such_module'"),
+        ("starts_a_thread", "imports have started threads: python"),
+    ],
+)
+def test_workers_start_by_themselves_where_nothing_can_be_forked(tmp_path, monkeypatch, module, error):
+    code = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    (tmp_path / "starts_a_thread.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    forks = Forks(tmp_path, module)
+    assert forks.run("sys.exit(3)")[0] == 3
+    assert error in forks.server.stderr.read()
+    forks.end()
+
+
+def test_server_ends_with_the_raylet(forks):
+    forks.run("pass")
+    forks.raylet.kill()
+    assert forks.server.wait(50) == 0
+
+
+def test_client_waits_for_a_server_that_still_imports_and_not_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(fork_client, "SECONDS", 0.05)
+    with pytest.raises(ConnectionError):
+        fork_client._ask(str(tmp_path / "fork"), [])
