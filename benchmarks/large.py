@@ -67,18 +67,25 @@ class SameBatch(Trainer):
 
 
 class Watch(threading.Thread):
-    """Looks at the memory of this process and of all that it has started."""
+    """Looks at the memory of this process and of all that it has started.
+
+    Attributes:
+        largest: largest ``private`` and ``resident`` memory of a process of each kind, bytes.
+        store: most in the object store, bytes.
+        together: most memory of all processes, where pages that several share count once, bytes.
+        workers: most workers at once.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.largest: dict[str, dict[str, int]] = {}
-        self.store = 0
+        self.store = self.together = self.workers = 0
         self._over = threading.Event()
 
     def run(self) -> None:
         """Look every half second until ``end``."""
         while not self._over.wait(0.5):
-            own, store = psutil.Process(), 0
+            own, store, together, workers = psutil.Process(), 0, 0, 0
             for process in (own, *own.children(recursive=True)):
                 try:
                     words = process.cmdline() or [""]
@@ -89,9 +96,13 @@ class Watch(threading.Thread):
                 kind = name if name in ("driver", "raylet") else "worker" if "Trainable" in name else "others"
                 largest = self.largest.setdefault(kind, {"private": 0, "resident": 0})
                 store += found.pop("store")
+                together += found.pop("share")
+                workers += kind == "worker"
                 for key, value in found.items():
                     largest[key] = max(largest[key], value)
             self.store = max(self.store, store)
+            self.together = max(self.together, together)
+            self.workers = max(self.workers, workers)
 
     def end(self) -> None:
         """Stop looking."""
@@ -102,7 +113,12 @@ class Watch(threading.Thread):
 def _memory(pid: int) -> dict[str, int]:
     with open(f"/proc/{pid}/smaps_rollup") as lines:
         found = {words[0]: 1024 * int(words[1]) for line in lines if len(words := line.split()) == 3}
-    return {"private": found["Private_Dirty:"], "resident": found["Rss:"], "store": found["Pss_Shmem:"]}
+    return {
+        "private": found["Private_Dirty:"],
+        "resident": found["Rss:"],
+        "store": found["Pss_Shmem:"],
+        "share": found["Pss:"],
+    }
 
 
 def alone(folder: str, items: int, kind: str, pipe: object) -> None:

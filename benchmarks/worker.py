@@ -1,7 +1,8 @@
 """What memory and start a trial's process takes on the machine, and what of it comes with torch and Ray alone.
 
     python benchmarks/worker.py
-    python benchmarks/worker.py --tree OTHER  # the last line alone, of another checkout's study
+    python benchmarks/worker.py --tree OTHER   # the last line alone, of another checkout's study
+    python benchmarks/worker.py --at-once 64   # that many trials, of one epoch each, on this machine's CPUs
 
 First each step of a worker is taken in a process by itself: Ray Tune's import, torch's, sepray's, the data of ``ecg``,
 the separator ``cass``, and two epochs. Then ``studies/cass_alpha_sweep.py`` runs for two trials of two epochs, and its
@@ -19,13 +20,15 @@ On two cores of an Intel Xeon (AVX-512), Python 3.11, torch 2.11 with CUDA's lib
     the separator             391        693      2.8
     an epoch                  439        762      5.7
     two epochs                440        762      8.5
-    a worker of a study       481        869
-    the same at e0bc3af       542        934    before a worker imported only what a trial needs
+    a worker of a study       165        625
+    64 workers at once        165        625    11,114 for all processes, where shared pages count once
+    a worker at e0bc3af       542        934    by pages in no file; 481 before workers were forked
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import subprocess
 import sys
@@ -74,10 +77,18 @@ def main() -> None:
     """Print a line for each step."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tree", type=Path, default=ROOT, help="checkout whose study runs")
-    tree = parser.parse_args().tree.resolve()
+    parser.add_argument("--at-once", type=int, default=0, help="only a search of so many trials, all of them at once")
+    given = parser.parse_args()
+    tree = given.tree.resolve()
     with tempfile.TemporaryDirectory() as folder:
         cache, environment = f"{folder}/cache", {**os.environ, "PYTHONPATH": str(tree)}
-        study = [str(tree / "studies" / "cass_alpha_sweep.py"), "--trials", "2", "--max-epochs", "2", "--cache", cache]
+        study = [str(tree / "studies" / "cass_alpha_sweep.py"), "--cache", cache]
+        if given.at_once:
+            share = math.floor(1000 * len(os.sched_getaffinity(0)) / given.at_once) / 1000
+            study += ["--trials", str(given.at_once), "--concurrency", str(given.at_once), "--max-epochs", "1"]
+            study += ["--cpus-per-trial", str(share), "--finalists", "1", "--final-seeds", "1"]
+        else:
+            study += ["--trials", "2", "--max-epochs", "2"]
         watch = Watch()
         watch.start()
         done = subprocess.run(
@@ -87,10 +98,11 @@ def main() -> None:
         if done.returncode:
             sys.exit(f"the study ended with status {done.returncode}: {done.stderr}")
         print(f"{'after':20}{'private':>9}{'resident':>11}{'CPU, s':>9}", flush=True)
-        if tree == ROOT:
+        if tree == ROOT and not given.at_once:
             subprocess.run([sys.executable, "-c", STEPS, cache], cwd=Path(__file__).parent, check=True)
         largest = watch.largest["worker"]
         print(f"{'a worker of a study':20}{largest['private'] / 1e6:9.0f}{largest['resident'] / 1e6:11.0f}")
+        print(f"{'all processes':20}{watch.together / 1e6:9.0f}{'':11}    {watch.workers} workers at once")
 
 
 if __name__ == "__main__":
