@@ -213,6 +213,8 @@ def _become(asked: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if not isinstance(end.code, int | None):
+            print(end.code, file=sys.stderr)
     except BaseException:  # of the worker's code, as Python itself shows it
         traceback.print_exc()
     finally:

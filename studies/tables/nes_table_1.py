@@ -32,13 +32,13 @@ PARTS = (
          rows_of(METHODS, "shoes", SHOES), ("shoes",), Data("image_pairs", (*STRIPES, SIZE, SECOND), MADE)),
 )  # fmt: skip
 SMALL = {
-    "neural_egg": "width=8 layers=3 epochs_per_iteration=2 batch_size=16 start_epochs=10",
+    "neural_egg": "width=8 layers=3 epochs_per_iteration=1 batch_size=16 start_epochs=10",
     "glo_masking": "width=8 batch_size=32 size=16", "supervised_mask": "width=8 layers=3 batch_size=16",
     "adversarial_masking": "width=8 discriminator_width=8 batch_size=16", "nmf": "observed_updates=50",
     "FT": "start.width=8 start.size=16", "FT-from-AM": "start.width=8", "task": "train=200 validation=20 test=40",
 }  # fmt: skip
 TABLE = Table("nes-table-1", "NES, Table 1", ("psnr", "ssim"), PARTS,
-              Form(250, 3, dict.fromkeys(("FT", "FT-from-AM"), "start_epochs=250")), Form(20, 1, SMALL),
+              Form(250, 3, dict.fromkeys(("FT", "FT-from-AM"), "start_epochs=250")), Form(10, 1, SMALL),
               {"neural_egg": 250}, figures=(Figure("item", "Figure 1"),))  # fmt: skip
 if __name__ == "__main__":
     main(TABLE)

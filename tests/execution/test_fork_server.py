@@ -60,7 +60,7 @@ class Forks:
         client = self.client(code, **variables)
         out, err = client.communicate(timeout=50)
         assert "an error" in err
-        return client.returncode, {**json.loads(out), "client": client.pid}
+        return client.returncode, {**json.loads(out), "client": client.pid, "errors": err}
 
     def end(self) -> None:
         self.raylet.kill()
@@ -102,7 +102,10 @@ def test_worker_is_forked_and_has_all_that_a_started_one_has(forks, tmp_path):
     ],
 )
 def test_client_ends_as_its_worker_has(forks, code, status):
-    assert forks.run(code)[0] == status
+    found, told = forks.run(code)
+    assert found == status
+    assert ("words\n" in told["errors"]) == ("words" in code)
+    assert ("ZeroDivisionError" in told["errors"]) == ("/" in code)
 
 
 def test_workers_run_side_by_side_and_each_ends_with_its_client(forks):
