@@ -49,8 +49,9 @@ class Budget:
     """Number of new random seeds on which each finalist, or arm, is trained again. 0: three, or in a study with arms as
     many as a claim at the 5% level needs."""
     reference_budget: str = published_settings.STUDY
-    """How long the published settings are trained for their rows of the final table. study: for --max-epochs, and the
-    search tries them too. published: for the epochs of their paper. none: they are not trained and have no rows."""
+    """How long the published settings are trained for their rows of the final table. study: as long as a
+    trial, and the search tries them too. published: for the epochs of their paper. none: they are not trained and have
+    no rows."""
 
     def __post_init__(self) -> None:
         """Refuse values of a wrong type or out of range."""

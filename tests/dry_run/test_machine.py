@@ -30,6 +30,12 @@ class FakeRay:
         return self.has
 
 
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch):
+    """No Ray is started here whose workers could be forked."""
+    monkeypatch.setattr(cluster.fork_server, "is_possible", lambda: False)
+
+
 @pytest.mark.parametrize("concurrency", [0, 1, 2, 3, 7, 16])
 @pytest.mark.parametrize("each", [0.25, 0.3, 0.5, 1.0, 1.5, 2.0, 4.0, 9.0])
 @pytest.mark.parametrize("gpus_each", [0.0, 0.25, 0.4, 1.0])

@@ -258,7 +258,7 @@ def test_bad_config_is_refused_in_one_line(field, value, message):
 def test_registered_models_of_either_separator_ship_no_file_of_the_other():
     paper, own_files = (set(collect(f"sepray.separators.{name}")) for name in ("cass", "cass_logarithmic"))
     own = {f"sepray.{name}" for name in ("contracts", "errors", "secrecy", "secret_forms", "signals.stft")}
-    own |= {f"sepray.networks.{name}" for name in ("checks", "cross_adversarial", "levels")}
+    own |= {f"sepray.networks.{name}" for name in ("checks", "cross_adversarial", "levels", "normalisation")}
     alone = ("networks.adversaries", "networks.residual", "networks.spectral_norm", "processor", "separators.cass")
     alone += ("signals.template", "signals.template_input")
     assert paper == own | {f"sepray.{name}" for name in alone}

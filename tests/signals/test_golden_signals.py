@@ -85,9 +85,7 @@ def of_levels() -> dict[str, object]:
     found["drifts"] = [running_median.drift(own, 200) for own in middles]
     found["less"] = np.concatenate(list(running_median.less_running_median(parts, (61, 200))), -1)
     found["line"] = np.concatenate(list(running_median.less_drift(parts, (0.01, -0.02))), -1)
-    own, slow = (
-        np.concatenate(part, -1) for part in zip(*baseline.with_slow_part(parts, 0.01, (1.0, 2.0)), strict=True)
-    )
+    own, slow = (np.concatenate(part, -1) for part in zip(*baseline.with_slow_part(parts, 0.01), strict=True))
     return found | {"own": own, "slow": slow}
 
 

@@ -366,15 +366,14 @@ def test_help_explains_every_flag(capsys, monkeypatch):
         parse(spec(), ["--help"])
     assert caught.value.code == 0
     printed = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out)
-    lines = [line.strip("│ ") for line in printed.splitlines()]
     own = [f"{part}.{f.name}" for part in ("task", "separator") for f in dataclasses.fields(getattr(spec(), part))]
     fields = [name for name in values(spec()) if name not in {*GIVEN, "task", "separator"}]
     assert set(fields) >= PROMISED
     for name in (*fields, *own):
         flag = f"--{name.replace('_', '-')}"
-        at = [n for n, line in enumerate(lines) if line.split(" ")[0].rstrip(",") == flag]
-        assert len(at) == 1, flag
-        text = re.sub(r", --\S+", "", " ".join(lines[at[0] : at[0] + 6])).partition(flag)[2].partition(" --")[0]
+        own_text = re.findall(rf"^[│ ]{{0,4}}{flag}[ ,](.*?)(?=^[│ ]{{0,4}}--|\Z)", printed, re.DOTALL | re.MULTILINE)
+        assert len(own_text) == 1, flag
+        text = " ".join(re.sub(r"--\S+|│", " ", own_text[0]).split())
         explained, found, _ = text.partition("(default:")
         assert found, f"{flag} has no default in {text!r}"
         words = re.findall(r"[A-Za-z]*[a-z]", re.sub(r"\[.*\]|\{.*\}", "", explained))
