@@ -237,9 +237,7 @@ def _start_local(concurrency: int, cpus: float, forked: bool = False) -> None:
                 _without_rays_lines(),
                 private_ray.private() as options,
             ):
-                socket = os.path.join(os.path.dirname(options["_temp_dir"]), "fork")
-                if forked:
-                    options["runtime_env"] = {"py_executable": fork_server.python_for_workers(socket)}
+                server = private_ray.fork_server_in(options) if forked else None
                 ray.init(
                     address="local",  # without it Ray would join the cluster that anybody has started last here
                     **options,
@@ -249,8 +247,8 @@ def _start_local(concurrency: int, cpus: float, forked: bool = False) -> None:
                     configure_logging=True,
                     job_config=worker_path.job_config(),
                 )
-                if forked:
-                    fork_server.start(socket, private_ray.raylet())
+                if server is not None:
+                    server.start(private_ray.raylet())
             return
         except ClusterError as error:
             if not tries_left or "timed out" not in str(error):

@@ -3,7 +3,7 @@
 A worker that starts by itself takes seconds of CPU for its imports, and has hundreds of megabytes of them for itself. A
 forked one shares them with all others until it writes to them. Ray starts ``fork_client`` in the place of a worker
 (``py_executable`` of its runtime environment); that asks this server, over a Unix socket in the private folder of this
-Ray, and waits for the worker to end. What keeps the server from serving only makes a worker start by itself.
+Ray, and waits for the worker to end. A server that ends, or is never there, only makes workers start by themselves.
 
 Only a process of a single thread can be forked without care, so nothing that starts threads is imported here, a user's
 modules least of all. The server ends with its raylet, and a worker with its client.
@@ -11,6 +11,7 @@ modules least of all. The server ends with its raylet, and a worker with its cli
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -25,17 +26,22 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
 IMPORTED = ("ray.tune", "torch", "sepray.execution.trainable")
 _SAFE_THREADS = frozenset({"jemalloc_bg_thd"})  # of pyarrow's allocator, which knows forks
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _JOB = "RAY_JOB_ID"
 _RAYLET = "RAY_RAYLET_PID"
 _FIRST_JOB = "01000000"
 _CODE = "import sys; from sepray.execution.fork_server import main; main(*sys.argv[1:])"
+_SECONDS = 5.0
+"""How long a client may take to say what it asks for; it says so at once."""
 
 
 def is_possible() -> bool:
@@ -53,121 +59,194 @@ def python_for_workers(path: str) -> str:
     return shlex.join([sys.executable, "-I", "-S", str(client), path])
 
 
-def start(path: str, raylet: int) -> subprocess.Popen[bytes]:
-    """Start the server of a Ray whose first job is that of this process; it serves after seconds.
+class ForkServer:
+    """The server of a private Ray, seen from the driver. Clients may connect before it is started, and wait.
 
     Args:
         path: socket that it listens at, in a folder of this user alone.
-        raylet: process id of the raylet; the server ends with it.
+        modules: names of the modules that it imports.
     """
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", _CODE, path, *IMPORTED],
-        env={**os.environ, _JOB: _FIRST_JOB, _RAYLET: str(raylet)},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,  # a signal to the group of the driver ends Ray's processes in their own time
-    )
+
+    def __init__(self, path: str, modules: Sequence[str] = IMPORTED) -> None:
+        self.path, self._modules = path, modules
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(path)
+        self._listener.listen(1024)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, raylet: int) -> None:
+        """Start the server of a Ray whose first job is that of this process; it serves after seconds.
+
+        Args:
+            raylet: process id of the raylet; the server ends with it.
+        """
+        listener = self._listener.fileno()
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CODE, str(listener), *self._modules],
+            env={**os.environ, **_ONE_THREAD, _JOB: _FIRST_JOB, _RAYLET: str(raylet)},
+            pass_fds=[listener],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            process_group=0,  # a signal to the group of the driver ends Ray's processes in their own time
+        )
+        self._listener.close()  # so that clients notice where the server ends
+
+    def close(self) -> None:
+        """End the server; clients that come now start by themselves."""
+        self._listener.close()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
 
-def main(path: str, *modules: str) -> None:
+def main(listener: str, *modules: str) -> None:
     """Import modules, then fork a worker for each client until the raylet has ended.
 
     Args:
-        path: socket to listen at.
+        listener: file descriptor of the socket that clients connect to.
         modules: names of the modules.
+
+    Raises:
+        RuntimeError: what was imported has started threads.
     """
     raylet = os.pidfd_open(int(os.environ[_RAYLET]))
-    try:
+    with socket.socket(fileno=int(listener)) as accepting:
         for name in modules:
             importlib.import_module(name)
         if threads := _other_threads() - _SAFE_THREADS:
             raise RuntimeError(f"imports have started threads: {', '.join(sorted(threads))}")
-    except Exception:
-        Path(f"{path}.none").touch()  # no client waits any longer
-        raise
-    gc.collect()
-    gc.freeze()  # a collection of a worker's would write to all pages
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(f"{path}.new")
-        listener.listen(1024)
-        os.rename(f"{path}.new", path)  # clients wait for the name
-        _Server(listener, raylet).serve()
+        gc.collect()
+        gc.freeze()  # a collection of a worker's would write to all pages
+        _Server(accepting, raylet).serve()
+
+
+@dataclass(eq=False)
+class _Worker:
+    """A worker: its process, what tells of its end, and its client, while there is one."""
+
+    process: int
+    watch: int
+    client: socket.socket | None
 
 
 class _Server:
-    """Serves clients; ``_workers`` has the process and the connection of each that runs, by both file descriptors."""
+    """Serves clients. What the selector hands back is the worker, for a file's number may be another's by then."""
 
     def __init__(self, listener: socket.socket, raylet: int) -> None:
         self._listener, self._raylet = listener, raylet
         self._selector = selectors.DefaultSelector()
         for file in (listener.fileno(), raylet):
             self._selector.register(file, selectors.EVENT_READ)
-        self._workers: dict[int, tuple[int, int, socket.socket]] = {}
+        self._workers: set[_Worker] = set()
 
     def serve(self) -> None:
         """Serve until the raylet has ended."""
         while True:
             for key, _ in self._selector.select():
-                if key.fd == self._raylet:
+                worker: _Worker | None = key.data
+                if worker is None and key.fd == self._raylet:
                     return
-                if key.fd == self._listener.fileno():
+                if worker is None:
                     self._accept()
-                elif key.fd in self._workers:
-                    self._end(key.fd)
+                elif worker not in self._workers:
+                    continue  # it has ended in this turn
+                elif key.fd == worker.watch:
+                    self._end(worker)
+                else:
+                    self._kill(worker)
 
     def _accept(self) -> None:
-        connection, _ = self._listener.accept()
-        connection.settimeout(10.0)
         files: Sequence[int] = ()
+        client: socket.socket | None = None
         try:
-            asked, files = _received(connection)
-            if asked["environment"].get(_JOB) == os.environ[_JOB]:
-                self._fork(connection, asked, files)
-            else:
-                connection.close()  # of another job than Ray's library in this process: it starts by itself
-        except (OSError, EOFError, ValueError):
-            connection.close()
+            client, _ = self._listener.accept()
+            client.settimeout(_SECONDS)
+            asked, files = _received(client)
+            if asked["environment"][_JOB] == os.environ[_JOB]:  # else Ray's library here knows of another job
+                self._fork(client, asked, files)
+                client = None
+        except (OSError, EOFError, ValueError, KeyError, TypeError):
+            pass  # the client starts by itself
         finally:
             for file in files:
                 os.close(file)
+            if client is not None:
+                client.close()
 
-    def _fork(self, connection: socket.socket, asked: Mapping[str, Any], files: Sequence[int]) -> None:
+    def _fork(self, client: socket.socket, asked: Mapping[str, Any], files: Sequence[int]) -> None:
+        """Fork a worker.
+
+        Raises:
+            OSError: there is no memory or file for it, or the client is gone.
+        """
         may_run, let_run = os.pipe()  # not before the client knows of it: a client that knows of none is the worker
-        if (process := os.fork()) == 0:
-            self._selector.close()
-            self._listener.close()
-            os.close(let_run)
-            for own in {connection, *(each for *_, each in self._workers.values())}:
-                own.close()
-            if not os.read(may_run, 1):
-                os._exit(1)
+        try:
+            if (process := os.fork()) == 0:
+                os.close(let_run)
+                self._leave(client)
+                if not os.read(may_run, 1):
+                    os._exit(1)
+                os.close(may_run)
+                _become(asked, files)
+            worker = _Worker(process, _watched(process), client)
+            client.setblocking(False)
+            self._workers.add(worker)
+            for file in (worker.watch, client.fileno()):
+                self._selector.register(file, selectors.EVENT_READ, worker)
+            with contextlib.suppress(OSError):  # the client is gone, which ends the worker
+                client.send(struct.pack("<i", process))
+                os.write(let_run, b".")
+        finally:
             os.close(may_run)
-            _become(asked, files)
-        os.close(may_run)
-        connection.setblocking(False)
-        watch = os.pidfd_open(process)
-        for file in (watch, connection.fileno()):
-            self._workers[file] = (process, watch, connection)
-            self._selector.register(file, selectors.EVENT_READ)
-        with contextlib.suppress(OSError):  # the client is gone, which ends the worker
-            connection.send(struct.pack("<i", process))
-            os.write(let_run, b".")
-        os.close(let_run)
+            os.close(let_run)
 
-    def _end(self, file: int) -> None:
-        """End a worker whose client is gone, or tell the client the status of a worker that has ended."""
-        process, watch, connection = self._workers[file]
-        if file != watch:
-            os.kill(process, signal.SIGKILL)
-        _, status = os.waitpid(process, 0)
-        for each in (watch, connection.fileno()):
-            self._selector.unregister(each)
-            del self._workers[each]
-        with contextlib.suppress(OSError):  # the client is gone
-            connection.send(struct.pack("<i", status))
-        connection.close()
-        os.close(watch)
+    def _leave(self, client: socket.socket) -> None:
+        """Close what is the server's, in a process that it has forked."""
+        self._selector.close()
+        self._listener.close()
+        os.close(self._raylet)
+        client.close()
+        for other in self._workers:
+            os.close(other.watch)
+            if other.client is not None:
+                other.client.close()
+
+    def _kill(self, worker: _Worker) -> None:
+        """Kill a worker whose client is gone; its end is heard of later."""
+        os.kill(worker.process, signal.SIGKILL)
+        self._forget_client(worker)
+
+    def _end(self, worker: _Worker) -> None:
+        """Tell its client the status of a worker that has ended."""
+        _, status = os.waitpid(worker.process, 0)
+        if worker.client is not None:
+            with contextlib.suppress(OSError):  # the client is gone
+                worker.client.send(struct.pack("<i", status))
+            self._forget_client(worker)
+        self._selector.unregister(worker.watch)
+        os.close(worker.watch)
+        self._workers.remove(worker)
+
+    def _forget_client(self, worker: _Worker) -> None:
+        assert worker.client is not None
+        self._selector.unregister(worker.client)
+        worker.client.close()
+        worker.client = None
+
+
+def _watched(process: int) -> int:
+    """Return a file descriptor that can be read once a process that was forked here has ended.
+
+    Raises:
+        OSError: there are no more files; the process was killed.
+    """
+    try:
+        return os.pidfd_open(process)
+    except OSError:
+        os.kill(process, signal.SIGKILL)
+        os.waitpid(process, 0)
+        raise
 
 
 def _other_threads() -> set[str]:
@@ -218,6 +297,9 @@ def _become(asked: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
     except BaseException:  # of the worker's code, as Python itself shows it
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        with contextlib.suppress(BaseException):  # as at the end of any Python; an error there changes no status
+            threading._shutdown()  # type: ignore[attr-defined]
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(status & 0xFF)

@@ -17,6 +17,7 @@ from ray._private import ray_constants, services, worker
 from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined] # compiled
 
 from ..disk import temporary
+from . import fork_server
 
 _LOOPBACK = "127.0.0.1"
 
@@ -60,6 +61,18 @@ def private() -> Iterator[dict[str, Any]]:
                 os.environ[name] = value
 
 
+def fork_server_in(options: dict[str, Any]) -> fork_server.ForkServer:
+    """Return a server, not yet started, that forks the workers of the Ray that is started with ``options``.
+
+    Args:
+        options: of ``ray.init``, from ``private``; the program that starts workers is added.
+    """
+    server = fork_server.ForkServer(os.path.join(_folders[-1], "fork"))
+    _servers.append(server)
+    options["runtime_env"] = {"py_executable": fork_server.python_for_workers(server.path)}
+    return server
+
+
 def raylet() -> int:
     """Return the process id of the raylet of the Ray that this process has started."""
     processes = worker._global_node.all_processes
@@ -68,6 +81,7 @@ def raylet() -> int:
 
 
 _folders: list[str] = []
+_servers: list[fork_server.ForkServer] = []
 
 
 _is_kept = False
@@ -91,6 +105,8 @@ def outlives_studies() -> bool:
 
 def forget() -> None:
     """Forget the token of a Ray that has ended, and remove its folder."""
+    while _servers:
+        _servers.pop().close()
     while _folders:
         temporary.remove(_folders.pop())
         _read_environment_again()

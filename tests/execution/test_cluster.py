@@ -70,7 +70,9 @@ def test_workers_of_a_local_ray_are_forked_where_they_have_no_gpu(started, monke
     servers = []
     monkeypatch.setattr(cluster.fork_server, "is_possible", lambda: possible)
     monkeypatch.setattr(
-        cluster.fork_server, "start", lambda *given: servers.append((*given, len(os.environ["RAY_AUTH_TOKEN"])))
+        cluster.fork_server.ForkServer,
+        "start",
+        lambda server, raylet: servers.append((server.path, raylet, len(os.environ["RAY_AUTH_TOKEN"]))),
     )
     monkeypatch.setattr(cluster.private_ray, "raylet", lambda: 31)
     monkeypatch.setattr(cluster, "_capacity", lambda needs: 2)
@@ -80,10 +82,11 @@ def test_workers_of_a_local_ray_are_forked_where_they_have_no_gpu(started, monke
         assert servers == []
         assert "runtime_env" not in options
         return
-    [(socket, raylet, token)] = servers
-    assert socket == os.path.join(os.path.dirname(options["_temp_dir"]), "fork")
+    [(path, raylet, token)] = servers
+    assert os.path.dirname(path) == os.path.dirname(options["_temp_dir"])
     assert (raylet, token) == (31, 64), "the server is started with the token of this Ray"
-    assert options["runtime_env"] == {"py_executable": cluster.fork_server.python_for_workers(socket)}
+    assert options["runtime_env"] == {"py_executable": cluster.fork_server.python_for_workers(path)}
+    cluster.private_ray.forget()
 
 
 def test_local_ray_imports_from_where_this_process_does(monkeypatch, tmp_path):

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -30,21 +29,22 @@ exec(sys.argv[1])
 class Forks:
     """A server with one module imported, whose raylet is a process that sleeps."""
 
-    def __init__(self, folder: Path, modules: str = "colorsys", job: str = "01000000") -> None:
-        self.path, self.script = str(folder / "fork"), folder / "script.py"
+    def __init__(self, folder: Path, module: str = "colorsys", start: bool = True) -> None:
+        self.script = folder / "script.py"
         self.script.write_text(SCRIPT)
         self.raylet = subprocess.Popen(["sleep", "600"])
-        variables = {**os.environ, "RAY_JOB_ID": job, "RAY_RAYLET_PID": str(self.raylet.pid)}
-        self.server = subprocess.Popen(
-            [sys.executable, "-P", "-c", fork_server._CODE, self.path, modules],
-            env=variables,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        self.driver = fork_server.ForkServer(str(folder / "fork"), (module,))
+        if start:
+            self.driver.start(self.raylet.pid)
+
+    @property
+    def server(self) -> subprocess.Popen[bytes]:
+        assert self.driver.process is not None
+        return self.driver.process
 
     def client(self, code: str, **variables: str) -> subprocess.Popen[str]:
         """Start a client as Ray does, by a shell, in a process group of its own."""
-        command = f"exec {fork_server.python_for_workers(self.path)} {self.script} '{code}' 'two  words'"
+        command = f"exec {fork_server.python_for_workers(self.driver.path)} {self.script} '{code}' 'two  words'"
         return subprocess.Popen(
             ["bash", "-c", command],
             cwd=self.script.parent,
@@ -65,8 +65,7 @@ class Forks:
     def end(self) -> None:
         self.raylet.kill()
         self.raylet.wait()
-        self.server.wait(50)
-        self.server.stderr.close()
+        self.driver.close()
 
 
 @pytest.fixture
@@ -150,21 +149,78 @@ def test_worker_of_another_job_starts_by_itself(forks):
     assert (status, told["there"], told["server"]) == (3, [], os.getpid())
 
 
-@pytest.mark.parametrize(
-    ("module", "error"),
-    [
-        ("no_such_module", "No module named 'no_such_module'"),
-        ("starts_a_thread", "imports have started threads: python"),
-    ],
-)
-def test_workers_start_by_themselves_where_nothing_can_be_forked(tmp_path, monkeypatch, module, error):
+@pytest.mark.parametrize("module", ["no_such_module", "starts_a_thread", "kills_itself"])
+def test_workers_start_by_themselves_where_nothing_can_be_forked(tmp_path, monkeypatch, module):
+    """Clients that wait for the server notice at once that it has ended."""
     code = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     (tmp_path / "starts_a_thread.py").write_text(code)
+    (tmp_path / "kills_itself.py").write_text("import os, time\ntime.sleep(0.3)\nos.kill(os.getpid(), 9)\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
     forks = Forks(tmp_path, module)
-    assert forks.run("sys.exit(3)")[0] == 3
-    assert error in forks.server.stderr.read()
+    status, told = forks.run("sys.exit(3)")
+    assert (status, told["there"]) == (3, [])
+    assert forks.server.wait(50) != 0
     forks.end()
+
+
+def test_clients_may_come_before_the_server_and_are_let_go_where_it_never_starts(tmp_path):
+    forks = Forks(tmp_path, start=False)
+    client = forks.client("sys.exit(3)")
+    time.sleep(0.1)
+    forks.driver.start(forks.raylet.pid)
+    assert json.loads(client.communicate(timeout=50)[0])["server"] == forks.server.pid
+    forks.end()
+    (tmp_path / "second").mkdir()
+    none = Forks(tmp_path / "second", start=False)
+    client = none.client("sys.exit(3)")
+    time.sleep(0.1)
+    none.end()
+    assert json.loads(client.communicate(timeout=50)[0])["server"] == os.getpid()
+    assert client.returncode == 3
+
+
+def test_server_has_one_thread_whatever_a_trial_may_use(tmp_path, monkeypatch):
+    """numpy's library starts its threads where it is imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "2")
+    forks, drawn = Forks(tmp_path, "numpy"), set()
+    code = 'import numpy; print(numpy.random.random()); print(os.environ["OMP_NUM_THREADS"])'
+    for _ in range(2):
+        told, number, threads = forks.client(code, OMP_NUM_THREADS="2").communicate(timeout=50)[0].splitlines()
+        assert json.loads(told)["server"] == forks.server.pid
+        assert threads == "2"
+        drawn.add(number)
+    assert len(drawn) == 2, "each draws numbers of its own"
+    forks.end()
+
+
+def test_worker_ends_as_python_does(forks, tmp_path):
+    """With what is to be done at its end, after threads that it waits for."""
+    code = (
+        "import atexit, threading, time; "
+        "threading.Thread(target=lambda: (time.sleep(0.1), print(1, flush=True))).start(); "
+        "atexit.register(print, 2); sys.exit(5)"
+    )
+    client = forks.client(code)
+    out = client.communicate(timeout=50)[0].splitlines()
+    assert json.loads(out[0])["server"] == forks.server.pid
+    assert out[1:] == ["1", "2"]
+    assert client.returncode == 5
+
+
+def test_ends_that_come_together_with_new_clients_are_told_apart(forks):
+    """The numbers of files are used again: what was heard of one worker's may be another's by then."""
+    first = forks.client("import time; time.sleep(600)")
+    worker = psutil.Process(_worker_of(forks, first))
+    forks.server.send_signal(signal.SIGSTOP)
+    worker.kill()
+    first.kill()
+    others = [forks.client("import time; time.sleep(0.5)") for _ in range(3)]
+    time.sleep(0.3)
+    forks.server.send_signal(signal.SIGCONT)
+    assert [json.loads(other.communicate(timeout=50)[0])["server"] for other in others] == [forks.server.pid] * 3
+    assert [other.returncode for other in others] == [0, 0, 0]
+    first.communicate()
 
 
 def test_server_ends_with_the_raylet(forks):
@@ -175,5 +231,7 @@ def test_server_ends_with_the_raylet(forks):
 
 def test_client_waits_for_a_server_that_still_imports_and_not_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(fork_client, "SECONDS", 0.05)
-    with pytest.raises(ConnectionError):
-        fork_client._ask(str(tmp_path / "fork"), [])
+    forks = Forks(tmp_path, start=False)
+    with pytest.raises(TimeoutError):
+        fork_client._ask(forks.driver.path, [])
+    forks.end()
