@@ -143,6 +143,7 @@ def local_folder(cache: str | os.PathLike[str]) -> Path:
 
     Raises:
         RuntimeError: there is no home folder.
+        UsageError: it is a URI that lacks a slash.
     """
     return named_folder(cache).expanduser()
 
@@ -153,8 +154,13 @@ def named_folder(cache: str | os.PathLike[str]) -> Path:
     Args:
         cache: a folder, or a URI: of one the folder is ``sepray/SCHEME-DIGEST`` in ``$XDG_CACHE_HOME``, else
             ``~/.cache``.
+
+    Raises:
+        UsageError: it is a URI that lacks a slash, which would be a folder called ``s3:``.
     """
     if not is_uri(cache):
+        if isinstance(cache, str) and (scheme := re.match(r"([A-Za-z][\w+.-]+):/", cache)):
+            raise UsageError(f"{mask(cache)}: the address of an object store begins with {scheme[1]}://")
         return Path(cache)
     uri = re.sub("//[^/@]*@", "//", str(cache).rstrip("/"))  # without a key, which may be given anew
     base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sepray"

@@ -72,6 +72,32 @@ def test_folder_is_private_whatever_the_umask(store):
         make_private(folder.parent / "link")
 
 
+def test_folder_of_another_user_or_open_to_a_group_is_refused(store, monkeypatch):
+    folder = opened("s3://bucket/x")
+    folder.chmod(0o720)
+    with pytest.raises(UsageError, match="is not this user's own: remove it"):
+        make_private(folder)
+    folder.chmod(0o700)
+    make_private(folder)
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(UsageError, match="is not this user's own: remove it"):
+        make_private(folder)
+
+
+def test_messages_show_no_secret_of_a_copys_path(store):
+    copy = shared_copies.at("S3://bucket/x", "bucket/x/password=hunter22/data.bin")
+    assert copy.shown == "S3://bucket/x/password=***"
+    assert named_folder("S3://bucket/x").name.startswith("s3-")
+
+
+def test_address_with_one_slash_is_no_folder():
+    for cache in ("s3:/bucket/x", "gs:/bucket"):
+        with pytest.raises(UsageError, match=rf"^{cache}: the address of an object store begins with {cache[:2]}://$"):
+            local_folder(cache)
+    assert local_folder("c:/data") == Path("c:/data")
+    assert local_folder(Path("s3:/x")) == Path("s3:/x")
+
+
 def test_only_files_of_an_opened_cache_have_copies(store, tmp_path):
     assert of(tmp_path / "x") is None
     folder = opened("s3://key:hidden@bucket/x")
