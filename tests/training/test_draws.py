@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sepray.contracts import Augmentation, Loss, Phase, Separator, Signal, Split, Supervision
-from sepray.training.draws import joined, moved, parted
+from sepray.training.draws import Draws, joined, moved, parted
 from sepray.training.trainer import Trainer
 from sepray.training.views import view
 
@@ -38,6 +38,25 @@ def test_what_is_for_the_cpu_stays_as_it_is():
     assert there[1]["there"] is groups[1]["there"]
     assert (there[1]["noise"].device, there[1]["noise"].shape) == (meta, (2, 5))
     assert groups[1]["noise"].device == cpu
+
+
+@pytest.mark.parametrize("looks", [False, True])
+def test_batches_are_taken_where_the_data_are_and_all_ends_up_with_the_separator(looks):
+    toy, generator = Toy(Supervision.PAIRED, looks), torch.Generator().manual_seed(0)
+    sources = torch.rand(12, 2, 1, 4, generator=generator)
+    data = view(Split(sources.sum(1), sources), Supervision.PAIRED, generator, 0.5)
+    draws = Draws(toy.phases(), Augmentation(), Supervision.PAIRED, generator, torch.device("meta"))
+    draws.begin_epoch(data, 12, 4)
+    draws.begin(torch.arange(4))
+    assert {tensor.device.type for chosen in draws._chosen for tensor in chosen.values()} == {"cpu"}
+    for _ in range(2):  # the second one is drawn when it is needed
+        batch = draws.batch()
+        assert {tensor.device.type for tensor in batch.values()} == {"meta"}
+    shown = {"mixture": torch.rand(4, 1, 4)}
+    one, two, three = toy.phases()
+    for phase in (one, two, two, three, one):  # all of a step, and one that is drawn when it is needed
+        found = {tensor.device.type for tensor in draws.random(phase, shown).values()}
+        assert found == (set() if phase is three else {"meta"})
 
 
 class Toy(Separator):
