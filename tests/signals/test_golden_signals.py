@@ -15,6 +15,7 @@ import torch
 from sepray.contracts import Signal
 from sepray.signals import (
     baseline,
+    disturbances,
     heart_rate,
     ideal_masks,
     overlap_add,
@@ -108,7 +109,28 @@ def of_spectra() -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("make", [of_hearts, of_rates, of_levels, of_spectra])
+def of_disturbances() -> dict[str, object]:
+    """Bumps, pops and steps of many heights, so that each bound lies between two of them; and short recordings."""
+    time = np.arange(24_000) / 200
+    beats = np.exp(-0.5 * ((time - np.round(time / 0.8) * 0.8) / 0.02) ** 2) + 0.02 * rough(1, 24_000).numpy()[0]
+    bumps, pops, steps = np.zeros((3, len(time)))
+    for k in range(50):
+        bumps += (2.0 + 0.06 * k) * np.exp(-0.5 * ((time - 2.3 * k - 2.1) / 0.05) ** 2)
+        pops += (1.0 + 0.06 * k) * (np.abs(time - 2.3 * k - 2.1) < 0.004 * (k % 7 + 1))
+        steps += (0.1 + 0.05 * k) * (-1) ** k * (time >= 2.3 * k - 2.1)
+    breath = 4 * np.sin(2 * np.pi * 0.35 * time)
+    signal = np.stack([beats + bumps, beats + pops, beats + steps, beats + steps + breath])
+    found: dict[str, object] = {}
+    for name, own in (("long", signal), ("two beats", signal[:, 400:880]), ("short", signal[:, 400:680])):
+        means = disturbances.disturbances([own], own.shape[-1], 1 / 240)
+        tally = disturbances.Tally(4)
+        found[f"{name}: heights"] = means.heights
+        found[f"{name}: signal"] = np.concatenate(list(tally.watching(means.taken_from([own]))), -1)
+        found |= {f"{name}: {what}": getattr(tally, what) for what in ("far", "first", "steps")}
+    return found
+
+
+@pytest.mark.parametrize("make", [of_hearts, of_rates, of_levels, of_disturbances, of_spectra])
 def test_signals_are_what_they_were(make):
     found = {key: brief(value) for key, value in make().items()}
     golden = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
