@@ -183,11 +183,15 @@ class _Server:
         may_run, let_run = os.pipe()  # not before the client knows of it: a client that knows of none is the worker
         try:
             if (process := os.fork()) == 0:
-                os.close(let_run)
-                self._leave(client)
-                if not os.read(may_run, 1):
+                try:
+                    os.close(let_run)
+                    self._leave(client)
+                    may_begin = os.read(may_run, 1)
+                    os.close(may_run)
+                except OSError:
+                    may_begin = b""
+                if not may_begin:
                     os._exit(1)
-                os.close(may_run)
                 _become(asked, files)
             worker = _Worker(process, _watched(process), client)
             client.setblocking(False)
