@@ -15,7 +15,7 @@ be there.
 nothing is read: an epoch that waits for its data takes longer. ``mapped`` reads all batches, in such a process too.
 
 Measured on two cores of an Intel Xeon with 24 GB of memory that ten to fifteen other processes kept busy, torch 2.11,
-megabytes:
+megabytes, before workers were forked (``private`` were the pages that lie in no file, which no others shared then):
 
     --gigabytes                       1.2      2.4       20
     worker, private, at most          640      707      704
