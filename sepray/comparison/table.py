@@ -73,6 +73,7 @@ class ComparisonTable:
         too_few: sentence that there are too few recordings for any test; empty where there are enough.
         units: what the test items were cut from.
         samples: what the unpaired samples were that separators saw, in a sentence; also a part of the caption.
+        imported: where imported rows are from, in sentences; also what the caption begins with.
     """
 
     title: str
@@ -86,6 +87,7 @@ class ComparisonTable:
     too_few: str = ""
     units: Units | None = None
     samples: str = ""
+    imported: str = ""
 
     @property
     def separators(self) -> list[SystemRow]:
@@ -136,9 +138,7 @@ def build(
         values = {name: _column(found, measure, column, columns) for name, found in scores.items() if measure in found}
         values = {name: value for name, value in values.items() if not np.isnan(value).all()}
         kept = np.ones(len(units), dtype=bool)
-        if (
-            measure in BSS_EVAL
-        ):  # a track has no score where a source is silent: left out for all, so that all are of the same
+        if measure in BSS_EVAL:  # a track with a silent source has no score, and is left out of all rows alike
             kept = np.all([np.isfinite(value).all(0) for value in values.values()], axis=0)
         if not values or not kept.any():
             continue
@@ -165,8 +165,8 @@ def build(
     few = too_few(units, len(ranked) - 1)
     notes = _notes([e.contender for e in entries])
     caption = _caption(comparison, data, units, len(ranked) - 1, f"{reference}, {how}", frames, notes)
-    seen = _samples(data, entries)
-    caption = (others.words if others is not None else "") + caption + seen
+    seen, imported = _samples(data, entries), others.words if others is not None else ""
+    caption = imported + caption + seen
     return ComparisonTable(
         title,
         caption,
@@ -179,6 +179,7 @@ def build(
         few,
         units,
         seen.strip(),
+        imported,
     )
 
 
@@ -202,7 +203,7 @@ def _reference(
 ) -> tuple[SeparatorFigures, str]:
     """Return the system that the others are tested against, and how it was chosen: by name, or on validation.
 
-    Never the best on the test split: of equal systems the luckiest would be it, and the others look worse.
+    It is never the best on the test split: of equal systems that would be the luckiest, and the others would look worse.
     """
     wanted = slug(comparison.reference.replace(":", "-"))
     if named := [e for e in entries if wanted and e.contender.key == wanted]:

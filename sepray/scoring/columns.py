@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..choices import MEASURES
+from ..choices import BSS_EVAL, MEASURES
 from .units import Values
 
 
@@ -20,10 +20,8 @@ def over_sources(metric: str, values: Values) -> Values:
 def defined(metric: str, values: Values) -> NDArray[np.bool_]:
     """Return where a measure is defined, ``[item, source]``; anywhere else a NaN is a separator's failure."""
     missing = np.isnan(values)
-    match MEASURES[metric].signals:
-        case "hearts":  # defined for some sources
-            return np.broadcast_to(~missing.all(axis=0), values.shape)
-        case "sounds":  # BSS Eval: defined for items without a silent source
-            return ~missing
-        case _:
-            return np.ones(values.shape, dtype=bool)
+    if metric in BSS_EVAL:  # defined for items without a silent source
+        return ~missing
+    if MEASURES[metric].signals == "hearts":  # defined for sources with a heart
+        return np.broadcast_to(~missing.all(axis=0), values.shape)
+    return np.ones(values.shape, dtype=bool)

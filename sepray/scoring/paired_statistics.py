@@ -40,7 +40,7 @@ def sign_flips(differences: Values, resamples: int = _SIGN_FLIPS) -> Values:
 
     Args:
         differences: independent and, where there is no effect, symmetrical around 0.
-        resamples: number of random flips where there are more than so many; else the test is exact.
+        resamples: number of random flips; the test is exact where there are no more flips than these.
     """
     from scipy.stats import permutation_test
 
@@ -60,10 +60,14 @@ def sign_flips(differences: Values, resamples: int = _SIGN_FLIPS) -> Values:
 
 
 def student(differences: Values) -> float:
-    """Return the two-sided p-value of Student's test that the mean of ``[seed]`` is zero."""
+    """Return the two-sided p-value of Student's test that the mean of ``[seed]`` is zero; 1 for a single seed."""
     from scipy.stats import ttest_1samp
 
-    return 0.0 if np.ptp(differences) == 0 else float(ttest_1samp(differences, 0.0).pvalue)
+    if len(differences) < 2:
+        return 1.0
+    if np.ptp(differences) == 0:  # no spread: whatever mean there is, is certain
+        return float(differences[0] == 0)
+    return float(ttest_1samp(differences, 0.0).pvalue)
 
 
 def seeds_needed(differences: Values, arms: int = 1) -> int | None:

@@ -87,7 +87,10 @@ def part_table(
     notes = {"bound": "a bound", "imported": "not computed here"}
     lines += [Line(row.system, ours=_cells(row, sources, table.measures), note=notes[row.kind]) for row in others]
     # Tests and costs are in the comparison's table.
-    caption = " ".join([f"{found.caption.partition('. ')[0]}.", found.samples]).strip() if found else ""
+    caption = ""
+    if found:
+        figures = found.caption.removeprefix(found.imported).partition(". ")[0]
+        caption = f"{found.imported}{figures}. {found.samples}".strip()
     return PartTable(part.title, forms.label(table, part, chosen), sources, table.measures, lines, caption)
 
 

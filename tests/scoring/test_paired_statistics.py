@@ -29,6 +29,7 @@ def test_seeds_are_never_fewer_than_the_tests_need_or_there_are():
 
 def test_p_values_by_hand():
     assert student(np.array([0.25, 0.25, 0.25])) == 0
+    assert student(np.zeros(3)) == student(np.array([0.25])) == 1
     assert student(np.array([1.0, 2.0, 3.0])) == pytest.approx(1 - np.sqrt(6 / 7))  # t = sqrt 12 with two degrees
     assert sign_flips(np.array([[1.0, -1.0], [2.0, 2.0], [3.0, 3.0]])).tolist() == [2 / 8, 4 / 8]
     assert sign_flips(np.array([[1.0, 2.0]])).tolist() == [1, 1]

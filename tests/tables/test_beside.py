@@ -95,6 +95,14 @@ def test_caption_says_where_unpaired_samples_are_of_the_mixtures_own_recordings(
     assert caption in formats.markdown(TABLE, [beside.part_table(TABLE, PART, CHOSEN, found)])
 
 
+def test_caption_says_where_imported_rows_are_from_and_what_the_figures_are(found):
+    told = "Imported, not computed here: OZE (sisec/OZE. 2015). All figures are of 3 of 4 test tracks. "
+    shown = replace(found, caption=told + found.caption, imported=told)
+    caption = beside.part_table(TABLE, PART, CHOSEN, shown).caption
+    assert caption == told + beside.part_table(TABLE, PART, CHOSEN, found).caption
+    assert "Mean over 4 test items" in caption
+
+
 def test_rows_of_a_comparison_without_figures_say_each_why():
     left = [LeftOut("The-good", "the disk is full"), LeftOut("Failed (12 of 500 epochs)", "out of memory")]
     lines = beside.part_table(TABLE, PART, CHOSEN, None, left_out=left).lines
