@@ -203,7 +203,8 @@ def _reference(
 ) -> tuple[SeparatorFigures, str]:
     """Return the system that the others are tested against, and how it was chosen: by name, or on validation.
 
-    It is never the best on the test split: of equal systems that would be the luckiest, and the others would look worse.
+    It is never the best on the test split. Of equal systems that would be the luckiest, and the others would look worse
+    than they are.
     """
     wanted = slug(comparison.reference.replace(":", "-"))
     if named := [e for e in entries if wanted and e.contender.key == wanted]:

@@ -21,13 +21,13 @@ from ..contracts import Signal
 from ..signals.beats import detect, in_band, qrs_height
 from .real_records import mother_and_fetus
 
-_RIDGE = 0.01  # of the power in each lead, added to what is left there: bounds the weights where that is nothing
+_RIDGE = 0.01  # share of the power in each lead that is added to what is left there, so that no weight is infinite
 
 
 def joined(leads: Tensor, estimates: Tensor, signal: Signal, rate: float) -> dict[str, Tensor]:
-    """Return one estimate ``[1, segment, time]`` of each heart, by its source, of all leads together.
+    """Return for each heart one estimate ``[1, segment, time]`` of all leads together, by the name of its source.
 
-    They have no unit and either polarity; those of a mother and her fetus are scaled to be ``comparable``.
+    Estimates have no unit and either polarity; those of a mother and her fetus are scaled to be ``comparable``.
 
     Args:
         leads: ``[lead, segment, time]``, in any units.
@@ -82,7 +82,7 @@ def _of_largest_ratio(wanted: Tensor, unwanted: Tensor) -> Tensor:
 def comparable(
     hearts: tuple[Tensor, Tensor], beats: tuple[Tensor, Tensor], in_leads: tuple[Tensor, Tensor], rate: float
 ) -> Tensor:
-    """Return a mother's and her fetus's signals without a unit, ``[2, 1, segment, time]``, scaled to the same one.
+    """Return a mother's and her fetus's signals, which have no unit, on one scale: ``[2, 1, segment, time]``.
 
     The mother's is scaled to beats of height 1 (``signals.beats.qrs_height``). The fetus's beats get the largest ratio
     of their height to the mother's that a lead has.
@@ -90,8 +90,8 @@ def comparable(
     Args:
         hearts: the two signals, each ``[1, segment, time]``.
         beats: when they beat, each ``[1, segment, beat]`` in seconds, NaN where there are fewer.
-        in_leads: where the heights of both are compared, the mother and the fetus in each lead
-            ``[lead, segment, time]``.
+        in_leads: the mother and the fetus in each lead, each ``[lead, segment, time]``: there their heights are
+            compared.
         rate: samples a second.
     """
     (hers, its), (her_beats, its_beats), (mothers, fetuses) = hearts, beats, in_leads

@@ -84,7 +84,7 @@ def _about_arm(answer: Answer, contrast: Contrast, tests: int) -> str:
 
 
 def _about_others(answer: Answer, leading: Contrast) -> list[str]:
-    """Return a sentence about the arms that the one before is not about; none where there are no others."""
+    """Return a sentence about the arms beside the leading one; none where there are no others."""
     others = [contrast for contrast in answer.contrasts if contrast is not leading]
     if not others:
         return []
@@ -107,7 +107,7 @@ def change(effect: Effect, metric: str, sign: int = 1, plus: bool = True, gap: s
         sign: -1 to show the difference the other way round.
         plus: whether values above zero have their sign.
         gap: what stands between the difference and its interval.
-        short: whether the ends of an interval in percent are without its sign.
+        short: whether the ends of an interval in percent lack the percent sign.
     """
     measure = MEASURES[metric]
     percent = measure.in_percent and effect.control > 0

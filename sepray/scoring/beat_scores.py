@@ -1,11 +1,11 @@
 """Beats of an estimate against those that are true: found, missed, invented.
 
-True beats are the task's, or those that ``signals.beats`` detects in the true sources, where nothing else is
-left (F1 of the one against the other on ``ecg:varied``: 1.000).
+True beats are the task's, or those that ``signals.beats`` detects in the true sources, which hold one heart each (F1 of
+the detected against the task's on ``ecg:varied``: 1.000).
 
-A beat is found if it lies within ``TOLERANCE`` of a true one. 150 ms are usual for adults (ANSI/AAMI EC57), 50 ms for
-fetal ECG (PhysioNet/CinC Challenge 2013). A beat at most ``EDGE`` from either end that has no partner counts neither
-way: half of it is not there.
+A true beat is found if a beat of the estimate lies within ``TOLERANCE`` of it. 150 ms are usual for adults (ANSI/AAMI
+EC57), 50 ms for fetal ECG (PhysioNet/CinC Challenge 2013). A beat at most ``EDGE`` from either end that has no partner
+counts neither as missed nor as invented: half of it may be cut off.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ EDGE = 0.100
 """Seconds from either end of a signal within which a beat needs no partner."""
 
 ROUNDING = 1e-6
-"""Seconds that a beat may be farther away, because times in seconds are rounded."""
+"""Seconds that are added to a tolerance, because times in seconds are rounded."""
 
 
 class BeatCounts(NamedTuple):
@@ -72,15 +72,20 @@ def counts(beats: Tensor, true: Tensor, seconds: float, tolerance: float = TOLER
     """
     beats, true = (times.double().sort(-1).values for times in (beats, true))  # NaN last
     found, matched = _partners(beats, true, tolerance + ROUNDING)
-    missed = (~matched & _counts(true, seconds)).sum(-1)
-    invented = (~found & _counts(beats, seconds)).sum(-1)
+    missed = (~matched & _is_within(true, seconds)).sum(-1)
+    invented = (~found & _is_within(beats, seconds)).sum(-1)
     return BeatCounts(found.sum(-1).double(), missed.double(), invented.double())
 
 
 def _partners(beats: Tensor, true: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
-    """Return which of rising ``[..., beat]`` have a partner, in both; as many pairs as there can be.
+    """Return which beats, and which true beats, have a partner, each ``[..., beat]``; as many pairs as there can be.
 
-    In rising order each true beat takes the earliest beat near it that none has taken.
+    In rising order each true beat takes the earliest beat near it that no other has taken.
+
+    Args:
+        beats: ``[..., beat]`` in seconds, rising.
+        true: ``[..., beat]`` in seconds, rising.
+        tolerance: in seconds.
     """
     found, matched = (torch.zeros_like(times, dtype=torch.bool) for times in (beats, true))
     if not beats.shape[-1]:
@@ -97,8 +102,8 @@ def _partners(beats: Tensor, true: Tensor, tolerance: float) -> tuple[Tensor, Te
     return found, matched
 
 
-def _counts(beats: Tensor, seconds: float) -> Tensor:
-    """Return whether a beat, ``[..., beat]``, counts where it has no partner: it is no NaN and at neither end."""
+def _is_within(beats: Tensor, seconds: float) -> Tensor:
+    """Return whether each of ``[..., beat]`` is a beat, and at neither end, so that it needs a partner."""
     return (beats > EDGE) & (beats < seconds - EDGE)
 
 
@@ -143,9 +148,9 @@ def _one_lead(leads: Tensor) -> Tensor:
 
 
 def with_beats(split: Split, signal: Signal) -> Split:
-    """Return a split with its beats, for all who score several systems on it: detected once in the true sources.
+    """Return a split with the beats of its true sources, so that they are detected once for several systems.
 
-    The same split where the task knows them, or where no source is a heart.
+    It is the same split where the task knows the beats, or where no source is a heart.
     """
     if split.beats is not None or not signal.heart_sources:
         return split

@@ -149,7 +149,7 @@ def check(signal: Signal) -> float:
 
 
 def threads() -> int:
-    """Return how many items to score at once: one per core, as museval's linear algebra releases the GIL."""
+    """Return how many items to score at once: one for each core, because museval's linear algebra releases the GIL."""
     return processor.cpus()
 
 

@@ -27,8 +27,8 @@ class Change:
         name: name of the hyperparameter, or ``arm``.
         old: value before.
         new: value after.
-        brought: hyperparameter -> values before and after, of what an arm brings with it. Those that it does not use
-            are left out, and before is None for one that the arm before does not use.
+        brought: hyperparameter -> values before and after, of the settings that an arm brings with it. Settings that
+            the arm does not use are left out; the value before is None where the arm before does not use the setting.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Gap:
 
     @property
     def is_nothing(self) -> bool:
-        """Whether every seed has given the same value, of more than one."""
+        """Whether there are several seeds, and none of them differs between the two."""
         return self.low == self.high == 0
 
 
@@ -176,7 +176,7 @@ def explained(
 
 
 def gap(first: Values, second: Values) -> Gap | None:
-    """Return the difference of the second to the first over the seeds that both have; None if there is none."""
+    """Return the difference of the second to the first over the seeds that both have; None where they share no seed."""
     from scipy.stats import sem, t  # takes 1.7 s to import
 
     common = sorted(first.keys() & second.keys())

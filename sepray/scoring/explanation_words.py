@@ -46,7 +46,8 @@ def table(path: Explanation, gap: str = " ") -> tuple[list[str], list[list[str]]
 
     Args:
         path: the path.
-        gap: what stands between a name and its values, between a difference and its interval, and within a verdict.
+        gap: what stands between a name and its values, and between a difference and its interval; a line break here
+            breaks long verdicts too.
     """
     decimals = _decimals(path)
     rows = [[path.start, _number(path.first, decimals), "", ""]]

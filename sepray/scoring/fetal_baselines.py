@@ -1,7 +1,7 @@
 """Finds two hearts in abdominal leads without training: the baselines of models on real recordings.
 
-Leads are ``[lead, segment, time]``. Each function returns the estimates of the two hearts, the mother's
-first, ``[2, lead, segment, time]``; of all leads together there is one estimate.
+Leads are ``[lead, segment, time]``. Each function returns the estimates of the two hearts, the mother's first,
+``[2, lead, segment, time]``. Where all leads give one estimate, ``lead`` is 1.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ def components(leads: Tensor, rate: float, mother: Range, fetus: Range) -> Tenso
 
 
 def _surest(estimates: Tensor, rate: float, heart: Range) -> tuple[Tensor, Tensor]:
-    """Return of ``[component, segment, time]`` for each segment the one with the surest beats, and these beats."""
+    """Return for each segment the component of ``[component, segment, time]`` with the surest beats, and these beats.
+
+    Both have one component: ``[1, segment, time]`` and ``[1, segment, beat]``.
+    """
     found = detect(estimates, rate, *heart, least=0)
     at = found.confidence.argmax(0)[None, :, None]
     signal, beats = (own.gather(0, at.expand(1, -1, own.shape[-1])) for own in (estimates, found.times))

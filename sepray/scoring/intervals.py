@@ -26,7 +26,7 @@ SIGNIFICANT = 0.05
 RESAMPLES = 9999
 _MOST_NUMBERS = 20_000_000  # resamples times items, beyond which fewer resamples are drawn
 _LEAST_RESAMPLES = 1999
-_AT_ONCE = 2_000_000
+_AT_ONCE = 2_000_000  # numbers in memory
 _INFINITE = (-math.inf, math.inf)
 
 
@@ -49,14 +49,14 @@ def interval(
 ) -> tuple[float, float]:
     """Return the ends of the interval of the mean of ``[item]``, or ``[seed, item]``.
 
-    Equal values have an interval of width zero. A single unit has none, and neither has a median of fewer than
-    ``fewest`` units: minus and plus infinity.
+    Equal values have an interval of width zero. Other values of a single unit have none, and neither has a median of
+    fewer than ``fewest`` units: then the ends are minus and plus infinity.
 
     Args:
         values: finite scores or differences.
         units: what the items were cut from; None: each item is a unit.
         alpha: probability that the interval misses the true value.
-        centre: ``"mean"`` or ``"median"`` (over items, of the mean over seeds), whose interval is a percentile one,
+        centre: ``"mean"`` or ``"median"`` (over items, of the mean over seeds). A median has a percentile interval,
             because the jackknife of BCa is not valid for it.
         seed: random seed of the resampling.
         resamples: number of resamples, at most.
@@ -96,8 +96,8 @@ def student_interval(table: Values, units: Units, alpha: float = SIGNIFICANT) ->
 def error_terms(table: Values, units: Units) -> list[tuple[float, int]]:
     """Return the squared standard errors of the mean of ``[seed, item]`` over units and over seeds.
 
-    Each comes with its degrees of freedom; a single seed has none. Both hold what is left beside the effects of units
-    and seeds, so that their sum is rather too large.
+    Each comes with its degrees of freedom; a single seed has no error. Both include what neither units nor seeds
+    explain, so that their sum is rather too large.
     """
     own = units.of(table.mean(0))
     terms = [(float(own.var(ddof=1)) / len(own), len(own) - 1)]
@@ -142,7 +142,7 @@ def _statistic(table: Values, parts: Sequence[UnitCodes], centre: str) -> Callab
 
 
 def _how_often(drawn: NDArray[np.int64], count: int) -> Values:
-    """Return how often each of ``count`` is among those drawn ``[..., drawn]``, ``[..., count]``."""
+    """Return how often each of the numbers below ``count`` was drawn, ``[..., count]``, from ``[..., drawn]``."""
     flat = drawn.reshape(-1, drawn.shape[-1])
     cells = flat + count * np.arange(len(flat))[:, None]
     return np.bincount(cells.ravel(), minlength=count * len(flat)).reshape(*drawn.shape[:-1], count).astype(np.float64)

@@ -2,13 +2,13 @@
 
 A table (``studies/compare_separators.py``) has Wilcoxon's signed-rank test over the units that all systems share, with
 Holm's correction and its effect size, and beside it the two-sided Mann-Whitney U test of the field's papers (SSGAN,
-section 3.2). That one treats the two sets of scores as independent although they are of the same recordings, so it is
+section 3.2). The latter treats the two sets of scores as independent although they are of the same recordings, so it is
 conservative: it may miss a difference that a paired test finds.
 
 A difference between methods has to be larger than what seeds make too. So where a row has several seeds, its p-value is
 the larger one of Wilcoxon's, over units, and of Student's, whose squared standard error is that over units plus that
-over the seeds of both methods. ``tests/scoring/test_first_kind_errors.py`` shows by simulation that of tables of
-eight equal methods no more have a significant one than Holm promises.
+over the seeds of both methods. ``tests/scoring/test_first_kind_errors.py`` shows by simulation that of tables of eight
+equal methods no more than Holm promises have a significant difference.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class PairedTest:
     """Test of a system against the reference system on the units that both have.
 
     Attributes:
-        p: two-sided p-value: Wilcoxon's signed-rank test over units; where there are several seeds, the larger one of
-            it and of Student's test over units and seeds.
+        p: two-sided p-value of Wilcoxon's signed-rank test over units; where there are several seeds, the larger one of
+            that and the p-value of Student's test over units and seeds.
         p_holm: the same after Holm's correction for all systems that are tested by this measure and source.
         effect: matched-pairs rank-biserial correlation of system minus reference over units, -1 to 1 (Kerby 2014).
     """
@@ -79,7 +79,9 @@ class ScoreSummary:
 
 
 def summarise_seeds(scores: Values, units: Units | None = None, centre: str = "mean") -> ScoreSummary:
-    """Return mean and interval of ``[seed, item]`` over units and seeds; with ``centre`` ``"median"`` that over items.
+    """Return mean and interval of ``[seed, item]`` over units and seeds.
+
+    With ``centre`` ``"median"`` they are those of the median over items.
 
     Raises:
         UsageError: a score is NaN or infinite.

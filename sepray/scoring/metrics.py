@@ -95,11 +95,11 @@ def snr(estimate: Tensor, reference: Tensor) -> Tensor:
     any other estimate the lower one.
 
     Args:
-        estimate: ``[batch, source, channel, *signal]``.
+        estimate: ``[item, source, channel, *signal]``.
         reference: true sources, of the same shape.
 
     Returns:
-        ``[batch, source]``.
+        ``[item, source]``.
 
     Raises:
         ValueError: the shapes differ, or have fewer than four dimensions.
@@ -247,7 +247,7 @@ def score(
     measures = METRICS if signal is None else of(signal)
     of_hearts = {name for name in measures if MEASURES[name].signals == "hearts"}
     scores = {n: measure(estimate, reference) for n, measure in measures.items() if n not in of_hearts}
-    if signal is not None and of_hearts:  # which share one detection
+    if signal is not None and of_hearts:  # these measures share one detection of beats
         scores |= _heart_scores(estimate, reference, signal, beats)
     energies = (values.flatten(2).square().sum(-1) for values in (estimate, reference))
     return scores | dict(zip(_ENERGIES, energies, strict=True))
@@ -258,8 +258,8 @@ def summary(
 ) -> dict[str, float]:
     """Return the means over items of the scores that ``score`` returns (batches concatenated along ``item``).
 
-    Keys are ``<metric>`` (mean over items and sources) and ``<source>/<metric>`` (mean over items); the error of the
-    heart rate has only the ``heart_sources``. If the scores include the energies there is ``<source>/energy_ratio``
+    Keys are ``<metric>`` (mean over items and sources) and ``<source>/<metric>`` (mean over items); measures of hearts
+    have only the ``heart_sources``. If the scores include the energies there is ``<source>/energy_ratio``
     too: the energy of all estimates over that of all references, near 0 for a source that has collapsed. It is 1 for a
     source that is silent throughout, which cannot collapse.
 

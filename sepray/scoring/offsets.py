@@ -24,15 +24,15 @@ NO_BASELINE = 0.2
 BREATHES = 0.4
 """Slow part of a recording, the rest = 1, beyond which it is told: hearts are separated better without it."""
 
-_TOLERANCE = 0.1  # standard deviations beyond the range that make no difference
-_FAR = 2.5  # likewise, of the level of a stretch: where one lies farther beyond, the level wanders
-_FARTHEST = 10.0  # likewise, of a much shorter stretch
+_TOLERANCE = 0.1  # standard deviations beyond the range that still count as within it
+_FAR = 2.5  # standard deviations beyond the range: where a stretch lies farther out, the level wanders
+_FARTHEST = 10.0  # likewise, of a much shorter stretch: there the level jumps
 _NEARLY_ALL = 95  # percent of the hearts
 _USUAL = 40  # percent of the stretches that have a smaller spread than the usual one
-_OFTEN = (95, 1.0)  # percent of the stretches that lie less far than so many standard deviations beyond
+_OFTEN = (95, 1.0)  # unless this percent of the stretches lie less than so many beyond it, the level wanders too
 _ITEMS = 1000  # about so many are looked at
-_HEARTS = 100  # likewise, items of hearts
-_TAILS = (1, 99)  # percent of the training mixtures that may lie outside the range
+_HEARTS = 100  # likewise, of items of hearts
+_TAILS = (1, 99)  # percentiles of the training mixtures between which the range lies
 
 
 def offset_range(mixtures: NDArray[Any]) -> dict[str, float] | None:
@@ -86,8 +86,8 @@ def wanders(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, flo
 def jumps(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, float]) -> bool:
     """Return whether the level of a signal jumps for much less than the length of an item.
 
-    It is if one lies 10 standard deviations beyond the range. Of 300 items of ``ecg:varied`` none has a quarter that
-    lies more than 7.8 beyond it (``benchmarks/wander.py``).
+    It does if a stretch lies 10 standard deviations beyond the range. Of 300 items of ``ecg:varied`` none has a quarter
+    that lies more than 7.8 beyond it (``benchmarks/wander.py``).
 
     Args:
         middles: ``[stretch]``, medians of stretches of a quarter of training mixtures.
@@ -136,7 +136,7 @@ def _beyond(middles: NDArray[Any], spreads: NDArray[Any], trained: dict[str, flo
 
 
 def usual_spread(spreads: NDArray[Any]) -> float:
-    """Return the usual one of the standard deviations ``[stretch]`` of those that are not silent; 0 if all are.
+    """Return the usual standard deviation of the stretches ``[stretch]`` that are not silent; 0 if all are.
 
     It is a bit below the median, so that of three stretches two may have a step.
     """

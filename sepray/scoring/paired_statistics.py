@@ -11,8 +11,8 @@ MOST_SEEDS = 200
 """Number of seeds beyond which more of them are no reasonable advice."""
 RESAMPLES = 29999
 _POWER = 0.8
-_SIGN_FLIPS = 2**16
-_AT_ONCE = 4_000_000
+_SIGN_FLIPS = 2**16  # as many as 16 pairs have
+_AT_ONCE = 4_000_000  # numbers in memory
 
 
 def crossed_interval(

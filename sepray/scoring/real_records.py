@@ -33,7 +33,6 @@ FAINT = 0.07
 Of synthetic fetuses that are found, 2.5% are lower; ``python benchmarks/beats.py --faint`` measures it, without any
 real recording."""
 
-
 HERS = 0.6
 """Share of a fetus's beats within ``TOLERANCE`` of one of the mother's, above which they are taken for hers. By chance
 it is a fifth, and a half for a fetus that beats twice as fast as she does; ``python benchmarks/beats.py --hers``

@@ -40,8 +40,8 @@ Errors = dict[str, NDArray[np.float64]]
 def transform(signal: Signal) -> tuple[int, int]:
     """Return frame length and hop in samples: the code's 1024 and 768 at 44.1 kHz, at other rates as long in seconds.
 
-    A frame has a power of two samples, at least 64 of them, and is no longer than about an eighth of an item; a hop is
-    three quarters of it.
+    A frame has a power of two samples: at least 64, but no more than about an eighth of an item. A hop is three
+    quarters of a frame.
     """
     longest = math.log2(max(signal.shape[0], 32) / 8)
     wanted = max(6.0, math.log2((signal.sample_rate or 1.0) * _FRAME_SECONDS))

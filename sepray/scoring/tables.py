@@ -52,7 +52,7 @@ def score(
     batch_size: int = 64,
     measures: Collection[str] = (),
 ) -> Scores:
-    """Return the scores of a separator on a split by every measure of every epoch, without the energies.
+    """Return the scores of a separator on a split by every measure that is quick enough for every epoch.
 
     Args:
         separate: a separator, or a function of ``[batch, channel, *signal]`` that returns

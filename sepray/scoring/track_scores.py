@@ -58,9 +58,10 @@ def estimates_of(system: System, mixture: Tensor, sources: Tensor, window: int) 
 
 
 def seamless(system: System, signal: Signal) -> Callable[[Split], Callable[[Tensor], Tensor]]:
-    """Return a function that, for a track, gives a function of mixtures ``[1, channel, time]`` that are as long.
+    """Return a function that makes of a track its separation: mixture -> estimates.
 
-    That one returns estimates ``[1, source, channel, time]``.
+    A separation takes a mixture ``[1, channel, time]`` as long as its track, and returns estimates
+    ``[1, source, channel, time]``. An oracle is shown the track's true sources.
 
     Args:
         system: the system.

@@ -3,8 +3,9 @@
 Items of one recording resemble each other, so that 80 crops of 2 pieces are no 80 samples: what holds for these pieces
 need not hold for others. Statistics therefore are of units (``contracts.Split.units``), and not of items.
 
-Where a mixture is a pair of recordings, as of a mother and a fetus, its items are crossed: two mixtures may share one
-of both. A table of such scores has an effect of each row and one of each column. ``Units.of`` makes from it as many
+Where a mixture is a pair of recordings, as of a mother and a fetus, items are crossed: two mixtures may share one of
+their recordings. A table of such scores, a row for each mother and a column for each fetus, has an effect of each row
+and of each column. ``Units.of`` makes from it as many
 values as the shorter side has units, each the effect of a row and of a column that no other value has, around the mean.
 These are independent as far as recordings go, so that tests of single samples hold for them.
 """
@@ -48,12 +49,12 @@ class Units:
 
     @classmethod
     def of_split(cls, split: Split | Tracks, names: tuple[str, ...]) -> Units:
-        """Return the units of a split, or of whole tracks; each item one where its task does not say."""
+        """Return the units of a split, or of whole tracks; where the task does not say, each item is one."""
         return cls.each(len(split)) if split.units is None else cls(split.units, names)
 
     @classmethod
     def each(cls, items: int) -> Units:
-        """Return units of which each item is one, because nothing else is known."""
+        """Return units for items of which nothing is known: each is a unit."""
         return cls(tuple((str(item),) for item in range(items)), ("items",), told=False)
 
     def __len__(self) -> int:
@@ -150,7 +151,7 @@ def _within(codes: UnitCodes, other: UnitCodes) -> bool:
 
 
 def _means(values: Values, codes: UnitCodes) -> Values:
-    """Return the mean of ``[..., item]`` for each code, ``[..., code]``."""
+    """Return the mean of ``[..., item]`` over the items of each code, ``[..., code]``."""
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
     counts = np.diff(np.append(starts, len(codes)))
