@@ -1,6 +1,6 @@
 """One mask for each frequency bin, on notes and bursts: what training gives without a look at the item.
 
-There is nothing to search, so one trial is enough.
+There is nothing to search, so two trials are enough.
 """
 
 from sepray.study import StudySpec, main

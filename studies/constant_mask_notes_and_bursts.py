@@ -1,6 +1,6 @@
 """The constant mask on notes and bursts: the mixture as the estimate of each source, which every method should beat.
 
-There is nothing to search, so one trial is enough.
+There is nothing to search, so two trials are enough.
 """
 
 from sepray.study import StudySpec, main

@@ -1,6 +1,6 @@
 """Kernel additive modelling on notes and bursts: how long should the kernels be, horizontal and vertical?
 
-Nothing is learned, so an epoch is enough. The other kernels' sizes are not searched, as no source has them.
+Nothing is learned, so an epoch is enough. The sizes of other kernels are not searched: no source here has such kernels.
 """
 
 from optuna.distributions import FloatDistribution, IntDistribution

@@ -1,6 +1,6 @@
 """Sparse NMF on notes and bursts: how sparse should activations be? Only the bursts are observed.
 
-The published sparsity comes first; plain NMF is trained as a control. An epoch is 30 updates.
+The published sparsity comes first; plain NMF is the control arm. An epoch is 30 updates.
 """
 
 from sepray.study import StudySpec, main

@@ -1,6 +1,6 @@
 """Adversarial semi-supervised separation on notes and bursts: what do unpaired items add to a few paired ones?
 
-``--separator.paired-fraction`` is the share of paired items; the control is trained on these alone.
+``--separator.paired-fraction`` is the share of paired items; the control arm is trained on these alone.
 ``semi_adversarial:small`` has networks for these short items; ``semi_adversarial`` has the public code's, for music.
 """
 

@@ -22,8 +22,8 @@ def main(comparison: Comparison, spaces: Spaces | None = None) -> NoReturn:
 
     Args:
         comparison: the comparison with the defaults of all flags.
-        spaces: search space and published settings by separator, where they shall not be the published ones; a
-            separator without an entry has its defaults.
+        spaces: search space and published settings by separator; default: those in ``search_spaces``. A separator
+            without an entry has its defaults.
     """
 
     def job(arguments: list[str]) -> int:

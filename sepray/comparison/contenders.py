@@ -150,7 +150,7 @@ def contender(entry: NamedSeparator, comparison: Comparison, spaces: Spaces, sig
     whole = comparison.budget.reference_budget == published_settings.PUBLISHED
     epochs = of_paper or None if whole else None
     if searched:
-        first |= {k: defaults[k] for k in space if k in defaults and k not in first}  # which the paper leaves open
+        first |= {k: defaults[k] for k in space if k in defaults and k not in first}  # what the paper leaves open
         if not setting:
             points |= {other: {**values, **fixed} for other, values in published.items()}
         space |= {k: CategoricalDistribution([v]) for k, v in fixed.items()}
@@ -159,7 +159,7 @@ def contender(entry: NamedSeparator, comparison: Comparison, spaces: Spaces, sig
         space = {k: CategoricalDistribution([v]) for k, v in first.items()}
     changed = ", ".join(f"{k} {v}" for k, v in given.items())
     # Without a search the title names the published setting, unless that is called like the method.
-    same = _letters(label) in (_letters(short), "defaults")
+    same = _letters(label) in (_letters(short), DEFAULTS)
     trained = epochs or comparison.budget.max_epochs
     less = published_settings.trained_words(trained, of_paper) if of_paper and trained < of_paper else ""
     told = "; ".join(part for part in ("" if same or searched else label, changed, less) if part)
@@ -216,9 +216,8 @@ def _published(
 ) -> tuple[dict[str, BaseDistribution], dict[str, dict[str, Any]], Mapping[str, int]]:
     """Return search space, published settings, and the epochs that papers train these for.
 
-    A user's own module may have ``SPACE`` and ``PAPER`` itself.
-
-    A comparison has no arms: what the published settings have beside the search space is one of their values.
+    A user's own module may have ``SPACE`` and ``PAPER`` itself. A comparison has no arms. So a hyperparameter that the
+    published settings have, and the search space has not, is searched among the values that they give it.
     """
     short = module.__name__.rpartition(".")[2]
     while name and name not in spaces and name != short:  # an announced name may differ from its module's
@@ -235,9 +234,10 @@ def _published(
 
 
 def _setting(name: str, wanted: str, published: Mapping[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """Return the published setting ``wanted``; by default that which is called like the separator, or else the first.
+    """Return the published setting ``wanted``, its name and its values.
 
-    If there is none, the defaults.
+    By default it is the one that is called like the separator, or else the first. Without published settings it is the
+    separator's defaults.
     """
     if not wanted:
         like = [(label, point) for label, point in published.items() if _letters(label) == _letters(name)]

@@ -24,8 +24,8 @@ class Imported:
 
     Attributes:
         results: those of each method.
-        shared: for each track of the task whether all methods have results of it.
-        names: names of these tracks.
+        shared: for each track of the task, whether all methods have results of it.
+        names: names of the tracks that have.
     """
 
     results: tuple[Results, ...]

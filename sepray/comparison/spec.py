@@ -132,7 +132,7 @@ class Comparison(Changeable):
             raise UsageError(f"--reference {reference!r} is not among the separators {', '.join(separators)}")
 
     def check(self) -> None:
-        """Check that separators, task, sampler, scheduler and objectives exist and fit, without importing torch or Ray.
+        """Check that separators, task, sampler, scheduler and objectives exist and fit together, without torch or Ray.
 
         Raises:
             UsageError: a name is unknown, or a value is out of range.

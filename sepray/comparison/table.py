@@ -302,7 +302,7 @@ def _caption(
 
 
 def _notes(contenders: Sequence[Contender]) -> str:
-    """Return what is to be said of single rows: what is behind a user's name for one, and how long it was trained."""
+    """Return notes on single rows: what a name that the user gave stands for, and how long the row was trained."""
     text = "".join(f" {c.system}: {c.what}." for c in contenders if c.what)
     if own := [f"{c.system} for {c.epochs}" for c in contenders if c.epochs]:
         text += f" Trained for the epochs of their papers: {', '.join(own)}."
@@ -317,7 +317,7 @@ def heading(measure: str) -> str:
 
 
 def rises(measure: str) -> bool:
-    """Whether more is better."""
+    """Return whether more of a measure is better."""
     return MEASURES[measure].direction == "maximize"
 
 

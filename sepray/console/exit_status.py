@@ -118,7 +118,7 @@ def _ending_with_status(former: _Hook) -> _Hook:
 
 
 def _is_raised_by_user(error: SystemExit) -> bool:
-    """Whether a separator or task of the user's has ended the process."""
+    """Say whether a separator or task of the user's has ended the process."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and _is_users(frames[-1].filename)
 
@@ -184,13 +184,13 @@ def shorten_traceback(text: str) -> str:
 def _chain(error: traceback.TracebackException) -> list[traceback.TracebackException]:
     """Return an error, those that caused it, and those that they group."""
     chain: list[traceback.TracebackException] = []
-    waiting: list[traceback.TracebackException | None] = [error]
-    while waiting:
-        part = waiting.pop()
+    left: list[traceback.TracebackException | None] = [error]
+    while left:
+        part = left.pop()
         if part is not None:
             chain.append(part)
             context = None if part.__suppress_context__ else part.__context__
-            waiting += [part.__cause__ or context, *(part.exceptions or ())]
+            left += [part.__cause__ or context, *(part.exceptions or ())]
     return chain
 
 

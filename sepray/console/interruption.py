@@ -22,9 +22,11 @@ STATUSES = {128 + number: number.name for number in SIGNALS}
 """Exit status of a command that a signal has ended -> name of the signal."""
 
 _SAME_SECONDS = 1.0
-"""``timeout`` signals its command and then the command's process group; a terminal that closes does so too."""
+"""Seconds after the first signal in which others count as its echo: ``timeout`` signals its command and then the
+command's process group, and a terminal that closes does so too."""
 
 _AGAIN_SECONDS = 0.05
+"""Seconds after which a signal that Python has ignored is sent again."""
 
 _former_hook = sys.unraisablehook
 _received: list[tuple[float, int]] = []  # when the first signal arrived, and its number
@@ -43,7 +45,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def status_of(error: KeyboardInterrupt) -> int:
-    """Return the exit status of a command that this has ended.
+    """Return the exit status of a command that an interruption has ended.
 
     A plain ``KeyboardInterrupt`` is the signal that was received: Ray raises one in the place of ours, where it
     waits in C++. Where none was received, it is a Ctrl-C.

@@ -90,7 +90,7 @@ def about(seconds: float) -> str:
 
 
 def _short(name: str) -> str:
-    """Return the name of a trial for a line of 80 columns: shorter where it says at whose settings a retraining is."""
+    """Return the name of a trial for a line of 80 columns: ``at the settings of trial 3`` becomes ``(as trial 3)``."""
     name = re.sub(r" at the settings of trial (\d+)", r" (as trial \1)", name)
     return re.sub(r" seed (\d+)$", "\u00a0seed\u00a0\\1", name)  # never parted where the line has to wrap
 

@@ -140,7 +140,11 @@ class Measurement:
         return self.setup + outside + inside + self.saving
 
     def shared(self, trials_per_cpu: float) -> Measurement:
-        """Return the measurement of trials that share CPUs: times of as many trials, a slowdown by other programs."""
+        """Return the measurement of trials that share CPUs: longer times, and a slowdown by other programs alone.
+
+        Args:
+            trials_per_cpu: number of trials on a CPU; where it is more than one, times are as many times longer.
+        """
         factor = max(1.0, trials_per_cpu)
         times: dict[str, Any] = {name: factor * getattr(self, name) for name in _TIMES}
         times["epochs"] = tuple(factor * seconds for seconds in self.epochs)

@@ -14,7 +14,7 @@ from ray.tune.schedulers import TrialScheduler
 from ..execution.schedulers import METRIC, TIME, make_scheduler
 from ..spec.study import StudySpec
 
-_ORDERS = 25
+_ORDERS = 25  # random orders of the trials
 _RESULTS_AT_MOST = 200_000  # results of epochs that are simulated, so that a large study is estimated in seconds
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -132,8 +131,7 @@ def _refuse_points_outside(prepared: PreparedStudy, empty: Study) -> None:
 
 def _refuse_running(prepared: PreparedStudy, uid: str) -> None:
     stores, name = prepared.spec.stores, prepared.spec.name
-    local = "sepray-results" if folder.is_remote(stores.storage_path) else stores.storage_path
-    local_folder = Path(local).absolute() / name / uid
+    local_folder = folder.local_root(stores.storage_path) / name / uid
     if uid and (local_folder / "lock").exists():  # nothing is made
         folder.lock(local_folder, name).close()
 

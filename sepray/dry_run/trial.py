@@ -43,7 +43,7 @@ from ..training.trainer import Trainer
 
 _STEPS_PER_EPOCH = 3
 _FIRST_EPOCH_SECONDS = 120.0
-"""Where the first epoch takes longer without its steps, no second one is measured."""
+"""No second epoch is measured where the first, without its steps, takes longer than this."""
 Timer = Callable[[], float]
 
 
@@ -59,7 +59,7 @@ class Job:
         seed: random seed.
         epochs: number of epochs that are measured at most.
         seconds: seconds for which epochs are measured, and then validation for as long.
-        slices: where large tensors of the views are, by such names.
+        slices: file slices of large tensors of the views, by names of the same form (``train-NAME``).
     """
 
     context: TrialContext
@@ -201,7 +201,7 @@ def _build_seconds(
 
 
 def _train(watches: list[_Stopwatch], epochs: int, clock: Timer, end: float) -> tuple[dict[str, float], str]:
-    """Train epochs of few steps until ``end``; return the parts of the losses, and what went wrong."""
+    """Train epochs of few steps until ``end``; return the parts of the last losses, and why training ended early."""
     parts: dict[str, float] = {}
     started = clock()
     for epoch in range(epochs):

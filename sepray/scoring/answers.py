@@ -3,12 +3,12 @@
 A pair is an arm and its control, trained with the same settings on the same seed. A study has many pairs and many test
 items, and both are samples: other seeds and other items would give another difference. So the 95% interval resamples
 seeds and units of items, each on its own (the "pigeonhole" bootstrap of crossed designs; Owen 2007, Annals of Applied
-Statistics 1), by ``scipy.stats.bootstrap`` with BCa. With few seeds such an interval is too short; its level is raised so that it
-is as long as Student's would be (Hesterberg 2015, The American Statistician 69, section 5.3), and with fewer than
-``fewest``, whose resamples cannot reach 95%, there is none. The test flips the signs of the seeds' differences
-(``scipy.stats.permutation_test``, exact up to 16 seeds), with Holm's correction over the arms, and over the objectives
-where a study has several. The intervals hold for all arms and objectives together (Bonferroni): the test knows nothing
-of items, so without that the best of many arms would be claimed.
+Statistics 1), by ``scipy.stats.bootstrap`` with BCa. With few seeds such an interval is too short; its level is raised
+so that it is as long as Student's would be (Hesterberg 2015, The American Statistician 69, section 5.3). With fewer
+than ``fewest`` seeds, whose resamples cannot reach 95%, there is none. The test flips the signs of the seeds'
+differences (``scipy.stats.permutation_test``, exact up to 16 seeds), with Holm's correction over the arms, and over the
+objectives where a study has several. The intervals hold for all arms and objectives together (Bonferroni): the test
+knows nothing of items, so without that the best of many arms would be claimed.
 
 A claim needs both: an interval without zero and a corrected p-value below 0.05. ``tests/scoring/test_answers.py`` shows
 by simulation that an arm without an effect is claimed in at most 5% of studies, and that the intervals hold.

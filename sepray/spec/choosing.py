@@ -1,7 +1,7 @@
 """How the champion of a study with several objectives is chosen, as its flag ``--choose`` names it.
 
 Objectives of different units have no common mean. So the finalists are trials of the Pareto front, the ones that no
-other trial beats in every objective, and a rule that the user names says which of them is best:
+other trial beats in every objective, and a rule that the user names says which of these trials is best:
 
 - ``knee``: the trial furthest from the plane through the ends of the front, towards the better side (Das 1999, "On
   characterizing the knee of the Pareto curve", Structural Optimization 18). With every objective on a scale from 0, its
@@ -82,8 +82,8 @@ def rule(choose: Sequence[str], objectives: Sequence[Objective], losses: Losses)
     Args:
         choose: what ``--choose`` was given.
         objectives: objectives of the study.
-        losses: of the finished trials of the search, ``[trial, objective]``; the ends of their front make the scale. An
-            objective that is equal in all of them does not count.
+        losses: losses of the finished trials of the search, ``[trial, objective]``; the ends of their front make the
+            scale. An objective that is equal in all trials does not count.
 
     Raises:
         UsageError: no objective has this name, or there is not one weight for each objective.
@@ -94,7 +94,7 @@ def rule(choose: Sequence[str], objectives: Sequence[Objective], losses: Losses)
     if _single(weights):
         return Rule(tuple(objectives), tuple(choose), weights, (0.0,) * count, (1.0,) * count)
     front = losses[ranks(losses, 1) == 0]
-    # Where the front has a single value of an objective, all trials make its scale.
+    # Where the front has a single value of an objective, all trials make the objective's scale.
     widths = np.where(np.ptp(front, axis=0) > 0, np.ptp(front, axis=0), np.ptp(losses, axis=0))
     counted = np.array(weights) * (widths > 0)
     if not counted.any():  # without any scale values of different units cannot be added: the first decides
@@ -136,7 +136,7 @@ def ranks(losses: Losses, count: int) -> NDArray[np.int64]:
 
     Args:
         losses: ``[trial, objective]``.
-        count: number of trials that are wanted; all trials beyond the front that makes so many full share a number.
+        count: number of trials that are wanted. Once the fronts hold so many, all other trials share one number.
     """
     found, level = np.full(len(losses), -1), 0
     while (left := np.flatnonzero(found < 0)).size and len(losses) - left.size < count:

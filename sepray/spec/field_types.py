@@ -14,7 +14,7 @@ from .keys import refuse_unknown
 
 
 class FieldError(UsageError):
-    """The value of a field is out of range; the message names the field's flag, a reader of files names its own key.
+    """The value of a field is out of range; the message names its flag, for which a reader of files puts its own key.
 
     Attributes:
         field: name of the field.

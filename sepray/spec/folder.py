@@ -17,10 +17,9 @@ from ..errors import UsageError
 TRIAL_FOLDER = "trial-{number:05d}"
 """Name of a trial's folder among the checkpoints of its stage."""
 
-
-_LONGEST_ID = 100  # bytes
 LEVELS = 2
-"""Folders from that of all studies down to a study's own: its name, its id."""
+"""Levels of folders from that of all studies down to a study's own: its name, then its id."""
+_LONGEST_ID = 100  # bytes
 
 
 class RunningError(UsageError):
@@ -108,7 +107,7 @@ def trial_folder(checkpoints: str, stage: str, number: int) -> str:
 
     Args:
         checkpoints: folder or URI that holds the checkpoints of each stage of the study.
-        stage: ``"search"`` or ``"finals"``.
+        stage: ``"search"``, ``"finals"`` or ``"explain"``.
         number: number of the trial in its stage.
     """
     return f"{checkpoints}/{stage}/{TRIAL_FOLDER.format(number=number)}"
@@ -147,7 +146,7 @@ def folder_id(folder: Path) -> str:
 
 
 def _is_no_lock(error: OSError) -> bool:
-    """Say whether there is no lock: nothing, or something that sepray does not put there."""
+    """Say whether the error means that there is no lock: nothing, or something that sepray does not put there."""
     return error.errno in (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.ENXIO)
 
 

@@ -1,7 +1,7 @@
 """Remembers the modules, clusters and servers that this user has named, and uses no others that a storage names.
 
-Which modules are imported, which Ray cluster is joined (whoever runs it can run code in what joins it) and where
-updates and passwords for MLflow are sent is nothing that a row in a database may decide.
+A row in a database may not decide which modules are imported, where updates and passwords for MLflow are sent, or which
+Ray cluster is joined: whoever runs a cluster can run code in the processes that join it.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def remember(separator: Any, task: Any, sampler: str, address: str, tracking_uri
 
 
 def usable(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored description without a sampler's module and a cluster that no command has named."""
+    """Return a stored description without a sampler's module or a Ray cluster that no command has named."""
     values = dict(stored)
     sampler, address = str(values.get("sampler", "")), str(values.get("address") or "")
     if ":" in sampler and not _is_known_sampler(sampler):
-        values["sampler"] = _HARMLESS  # of a study that has ended, nothing more is drawn
+        values["sampler"] = _HARMLESS  # which matters only to a study that goes on
     if address and not is_named_cluster(address):
         values["address"] = None
     return values

@@ -1,4 +1,4 @@
-"""The fields of ``StudySpec`` that are more than a value: configurations given by name, and what has no flag."""
+"""The fields of ``StudySpec`` that are no plain values: configurations given by name, and fields without a flag."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def separator_name(config: Any) -> str:
 
 
 def _checked(name: str, value: object) -> Value:
-    """Return a hyperparameter's value; refuse what TOML cannot give back, or no separator takes."""
+    """Return a hyperparameter's value; refuse one that TOML cannot give back, or that no separator takes."""
     if isinstance(value, dict):
         raise UsageError(f'hyperparameter {name} is a table; a name with a dot in it needs quotes: "{name}.x" = 1')
     if not isinstance(value, Value):

@@ -172,7 +172,7 @@ class StudySpec(Changeable):
         return self.changed(first_settings={**self.first_settings, name: settings.hyperparameters})
 
     def check(self) -> None:
-        """Check that separator, task, sampler, scheduler and objectives exist and fit, without importing torch or Ray.
+        """Check that separator, task, sampler, scheduler and objectives exist and fit together, without torch or Ray.
 
         Raises:
             UsageError: a name is unknown, an objective is too slow for every epoch, or the scheduler is pbt with a

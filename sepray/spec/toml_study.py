@@ -106,7 +106,7 @@ def _study(content: Mapping[str, Any]) -> StudySpec:
             values[name] = _typed(name, value, _type(_PARTS[part], field))
         elif name in ("objective", "choose") and isinstance(value, str):
             values[name] = (value,)
-        else:  # name, objective, choose, seed
+        else:  # name, objective, choose, start, seed
             values[name] = _typed(name, value, _type(StudySpec, own[name]))
     return StudySpec(**values)
 

@@ -19,7 +19,7 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Line:
-    """A method.
+    """A line of a table: a method, or a bound.
 
     Attributes:
         label: its name in the paper.

@@ -1,4 +1,4 @@
-"""Figures beside a table, as PDF: error curves of several methods, discriminators, one item by all, boxes of scores."""
+"""Figures beside a table, as PDF: error curves, discriminators' outputs, one item by all methods, boxes of scores."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def _module(row: Row) -> str:
 
 
 def _objective(measures: Sequence[str]) -> str:
-    """Return what validation chooses by: the first of the table's measures that is quick enough for every epoch."""
+    """Return what validation chooses by: a measure of the table that is quick enough for every epoch, else SI-SDR."""
     quick = [measure for measure in measures if measure in OBJECTIVES]
     if "relative_l2" in quick:  # the norm that the CASS paper records after every epoch
         return "relative_l2"

@@ -1,7 +1,7 @@
 """Estimates of one item as training goes on, by iteration of the method (NES, figure 2).
 
-Checkpoints of a training that has ended are those of its last epochs, so that its first seed is trained once more, as
-``sepray reproduce`` does, and separates the item at the end of every iteration.
+Of a training that has ended only the checkpoints of its last epochs are left. So the training of the first seed is
+repeated, as ``sepray reproduce`` does, and separates the item after some of its iterations.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..driver.saved_study import read_saved_study
 from ..results import reproduction
 
 MOST = 6
-"""Largest number of iterations that are shown; of more, so many at equal distances, the first and the last among
-them."""
+"""Largest number of iterations that are shown. Of more, so many are shown at equal distances, the first and the last
+among them."""
 
 
 @dataclass(frozen=True)

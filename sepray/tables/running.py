@@ -29,7 +29,7 @@ class PartResult:
     """The result of one part of a table.
 
     Attributes:
-        shown: lines of the part; where it was not run one says why.
+        shown: lines of the part; where it was not run, each says why.
         result: result of its comparison; None where it was not run.
         pictures: figures of the part.
     """

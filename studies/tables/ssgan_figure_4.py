@@ -3,8 +3,8 @@
     python studies/tables/ssgan_figure_4.py --budget full --folder ~/data/DSD100 --museval-results OZE=~/sisec/OZE
 
 The figure has boxes and no numbers: the text alone gives one, that SSGAN is about 1.32 dB of SDR above OZE on average.
-KAM and the flexible framework (OZE's method) are our implementations; SiSEC's own results are rows
-beside them. LoU has no skips, GAN no energy term, ENG that term alone. The supervised mask is not in the paper.
+KAM and the flexible framework (OZE's method) are our implementations; SiSEC's own results are rows beside them. LoU has
+no skips, GAN no energy term, ENG that term alone. The supervised mask is not in the paper.
 """
 
 from sepray.tables.command import main
