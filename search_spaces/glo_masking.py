@@ -1,4 +1,7 @@
-"""Search space of GLO masking. The paper gives no values; with two-stage training there is no lambda."""
+"""Search space of GLO masking. The paper gives no values.
+
+``mixture_weight`` is its lambda (eq. 6), which two-stage training does without.
+"""
 
 from optuna.distributions import BaseDistribution, FloatDistribution
 

@@ -1,7 +1,7 @@
 """Search space of kernel additive modelling: its iterations and the sizes of its kernels. Nothing is learned.
 
-A size is read only where a source has that kernel, so a study is best given the part of it that its sources need. The
-paper leaves the sizes to the user, so no settings are called published: the separator's defaults are sepray's choice.
+A size matters only where a source has that kernel, so a study is best given the sizes that its sources need. The paper
+leaves the sizes to the user, so no settings are called published: the separator's defaults are sepray's choice.
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution

@@ -1,6 +1,6 @@
 """Search space of the latent GAN: the GANs' updates, and the weights of the terms of the search for codes.
 
-Published are the learning rates, and a sweep of the critics' weight from 2^-8 to 2 and at 0.
+The learning rates are published, and so is a sweep of the critics' weight: 0, and from 2^-8 to 2.
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution

@@ -3,10 +3,10 @@
 ``start_fraction`` is the paper's C, the share of a mixture that the constant start gives to the unobserved source; with
 another start it is not used. The learning rates of the authors' code and of the paper's text come first.
 
-The starts are no arms. An arm is hyperparameters, which a trial can choose; another separator's estimates are data: the
-driver has that separator trained once for the search, whose trials share its estimates, and once for each seed of the
-retrainings, which are charged for it.
-So starts are compared by studies of their own, which a comparison gives equal budgets and the same seeds::
+The starts are no arms. An arm gives values to hyperparameters, which a trial can choose. The estimates of another
+separator are data: the driver has that separator trained once for the search, whose trials share its estimates, and
+once for each seed of the retrainings, which are charged for it.
+So each start is a study of its own. A comparison gives these studies equal budgets and the same seeds::
 
     sepray run compare_separators --separators NES=neural_egg "FT=neural_egg:paper start=glo_masking:paper"
 """

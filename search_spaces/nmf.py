@@ -9,6 +9,6 @@ SPACE: dict[str, BaseDistribution] = {"sparsity": FloatDistribution(0.0, 8.0)}
 PAPER: dict[str, dict[str, float]] = {"sparse NMF": {"sparsity": 1.0}}
 
 PAPER_EPOCHS: dict[str, int] = {}
-"""Empty: it is updated until convergence (appendix B)."""
+"""Empty: the paper's factors are updated until convergence (appendix B)."""
 
 ARMS: dict[str, Arm] = {"plain NMF": Arm({"sparsity": 0.0}), "sparse NMF": Arm({}, ("sparsity",))}

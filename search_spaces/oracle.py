@@ -1,4 +1,4 @@
-"""Search space of the oracles: empty, as kind and spectrogram are configuration, and there are no hyperparameters."""
+"""Search space of the oracles: empty, as kind and spectrogram are fields of the configuration."""
 
 from optuna.distributions import BaseDistribution
 

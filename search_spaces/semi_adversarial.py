@@ -26,7 +26,7 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = {}
-"""Empty: neither text nor code that is known gives any."""
+"""Empty: neither the text nor any code that is known gives a number of epochs."""
 
 ARMS: dict[str, Arm] = {
     "paired items alone": Arm({"unpaired": 0}, ("separator_learning_rate",)),

@@ -12,6 +12,7 @@ import io
 import lzma
 import os
 import shutil
+import sys
 import tarfile
 import tempfile
 import threading
@@ -33,21 +34,21 @@ _PART = 1 << 20  # bytes that are unpacked at once
 _LARGE, _LARGE_GROWTH = (
     256 << 20,
     20,
-)  # an archive that unpacks to more may grow by no more: seconds of work, not minutes
+)  # largest factor of what an archive unpacks to beyond 256 MB: seconds of work, not minutes
 _FREE_MEMBERS = 10_000
-_MEMBER_BYTES = 100  # of an archive, that each of more members has: a tiny picture and its name
+_MEMBER_BYTES = 100  # least bytes of an archive for each further member: a tiny picture and its name
 
 _PACKERS: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
     (b"\x1f\x8b", gzip.open),
     (b"BZh", bz2.open),
     (b"\xfd7zXZ\0", lzma.open),
 )
-"""First bytes of a packed file, and what opens it."""
+"""First bytes of a packed file, and the function that opens it."""
 
 
 @contextlib.contextmanager
 def unpacked(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file, which may be gzipped, at its unpacked content."""
+    """Open a file, gzipped or not, for reading its unpacked content."""
     with open_regular(path, follow=True) as file:
         is_packed = file.read(2) == b"\x1f\x8b"
         file.seek(0)
@@ -59,15 +60,15 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_at_most(file: IO[bytes], size: int, most: int) -> bytes:
-    """Return a file's content from its position on.
+    """Return what is left of a file after its current position.
 
     Args:
         file: the file.
         size: number of bytes that its header promises.
-        most: largest number of bytes that it may have.
+        most: largest number of bytes that may be left.
 
     Raises:
-        UsageError: the file has more bytes, or its header says so.
+        UsageError: more bytes are left, or the header promises more.
     """
     if size > most:
         raise UsageError(f"its {size} bytes are too many")
@@ -84,16 +85,17 @@ def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
     """Open a tar file, compressed or not.
 
     Raises:
-        UsageError: the archive unpacks to more than 16 MB and a hundred times its bytes, or than 256 MB and twenty
-            times its bytes, or a header in it is longer than a megabyte; raised while it is read.
+        UsageError: a packed archive unpacks to too much, or a header is longer than a megabyte; raised while the
+            archive is read. Too much is more than 100 times its size, or than 256 MB plus 20 times its size; 16 MB are
+            always allowed.
     """
     with open_regular(path, follow=True) as file:
         first = file.read(6)
         file.seek(0)
         opener = next((opener for magic, opener in _PACKERS if first.startswith(magic)), None)
         size = path.stat().st_size
-        if opener is None:
-            with tarfile.open(fileobj=_Limited(file, size), mode="r:") as archive:
+        if opener is None:  # it unpacks to nothing more; past the end of a shortened archive nothing can be read
+            with tarfile.open(fileobj=_Limited(file, sys.maxsize - 1), mode="r:") as archive:
                 yield archive
             return
         most = max(FREE, min(MOST_GROWTH * size, _LARGE + _LARGE_GROWTH * size))
@@ -108,14 +110,14 @@ def _check_number(members: int, size: int) -> None:
 
 
 class ZipMembers:
-    """The files in a zip archive, whose list is read once, however many of them are.
+    """The files in a zip archive. The archive's list of files is read once.
 
     Attributes:
-        names: their paths, as the archive has them.
+        names: paths of the files, as the archive has them.
 
     Raises:
-        OSError, zipfile.BadZipFile: it is damaged.
-        UsageError: it has far too many members for its size.
+        OSError, zipfile.BadZipFile: the archive is damaged.
+        UsageError: the archive has far too many members for its size.
     """
 
     def __init__(self, path: Path) -> None:
@@ -128,29 +130,29 @@ class ZipMembers:
         """Return the content of a file. Any thread may call it.
 
         Args:
-            name: its path.
-            most: returns how many bytes it may have, by its packed size.
+            name: path of the file.
+            most: returns how many bytes the file may have, given its packed size.
 
         Raises:
-            UsageError: it has more.
+            UsageError: the file has more.
         """
         info = self._archive.getinfo(name)
-        packed = min(info.compress_size, self._size)  # the first is what the archive says
+        packed = min(info.compress_size, self._size)  # the archive may say anything of the former
         with self._lock, self._archive.open(info) as file:
             return read_at_most(file, info.file_size, most(packed))
 
 
 class TarMembers:
-    """The files in a tar archive, each read from its position. Those that are holes are left out.
+    """The files in a tar archive, each read from its position. Sparse files are left out.
 
-    A packed archive is unpacked once, into a temporary file: to go to a position in it is to unpack all that is before.
+    A packed archive is unpacked once, into a temporary file: otherwise each read would unpack all that comes before.
 
     Attributes:
-        names: their paths, as the archive has them.
+        names: paths of the files, as the archive has them.
 
     Raises:
-        OSError, tarfile.TarError: it is damaged.
-        UsageError: it unpacks to too much (``open_tar``), or has far too many members for its size.
+        OSError, tarfile.TarError: the archive is damaged.
+        UsageError: the archive unpacks to too much (``open_tar``), or has far too many members for its size.
     """
 
     def __init__(self, path: Path) -> None:
@@ -161,7 +163,7 @@ class TarMembers:
                 _check_number(number, self._size)
                 if member.isfile() and not member.issparse():
                     self._positions[member.name] = (member.offset_data, member.size)
-                cast("Any", archive).members = []  # else it keeps them all
+                cast("Any", archive).members = []  # else the archive keeps them all in memory
         with open_regular(path, follow=True) as file:
             first = file.read(6)
         self._path, self._is_packed = path, any(first.startswith(magic) for magic, _ in _PACKERS)
@@ -172,11 +174,11 @@ class TarMembers:
         """Return the content of a file. Any thread may call it.
 
         Args:
-            name: its path.
-            most: returns how many bytes it may have, by the archive's size.
+            name: path of the file.
+            most: returns how many bytes the file may have, given the archive's size.
 
         Raises:
-            UsageError: it has more, or is cut short.
+            UsageError: the file has more, or is cut short.
         """
         offset, size = self._positions[name]
         if size > most(self._size):
@@ -204,7 +206,10 @@ class TarMembers:
 
 
 class _Limited(io.RawIOBase):
-    """The unpacked content of a file, of ``most`` bytes at most, read a megabyte at a time: no header has more."""
+    """The unpacked content of an archive: at most ``most`` bytes, and at most a megabyte at a time.
+
+    ``tarfile`` reads headers in one piece, and no honest one is longer.
+    """
 
     def __init__(self, content: IO[bytes], most: int) -> None:
         self.content, self.most = content, most
@@ -222,7 +227,7 @@ class _Limited(io.RawIOBase):
         return self.content.tell()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a position, which has to be unpacked as far as that."""
+        """Go to a position, which unpacks everything before it."""
         position = offset + (self.tell() if whence == io.SEEK_CUR else 0)
         self._check(position)
         return self.content.seek(position)

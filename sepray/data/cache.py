@@ -6,8 +6,8 @@ memory; processes that build the same one at once replace each other's file by a
 the disk, which may be larger than memory: one process builds and others wait for it; if it dies, the next one builds.
 The tensors of an existing entry are mapped from the file: a page is read when it is used.
 
-Where the cache is at a URI, ``folder`` is this machine's own for it (``disk.shared_copies``). An entry that it lacks is
-fetched from there, or made and copied there (``shared_entries``).
+Where the cache is at a URI, ``folder`` is this machine's own for it (``disk.shared_copies``). An entry that is missing
+in the folder is fetched from the URI, or made and copied there (``shared_entries``).
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ from .digests import require_tensor
 from .parallel import in_parallel
 
 VERIFIED = 1 << 30
-"""Bytes up to which an entry is read whole each time it is opened (a second); a larger one only where it is new."""
+"""Size in bytes up to which an entry is checked whole each time it is opened, which takes a second.
+
+A larger entry is checked whole only when this user first opens it, or when its file has changed."""
 
 
 class Kept(NamedTuple):
@@ -54,7 +56,7 @@ class Kept(NamedTuple):
         """Return one of its tensors, mapped from the file.
 
         Raises:
-            UsageError: somebody has replaced the file since it was looked at.
+            UsageError: somebody has replaced or removed the file meanwhile.
         """
         entry = cache_entry.read(self.path, self.description, verified=0)
         if entry is None:
@@ -69,13 +71,13 @@ def cached(
 
     Args:
         folder: made if it does not exist. Any number of processes may use it at once.
-        name: begins the file's name, for people who look into the folder.
+        name: beginning of the file's name, for people who look into the folder.
         key: everything that the content depends on (configuration, versions), JSON types only.
         build: makes the tensors; called only if there is no sound file.
 
     Raises:
         OSError: the folder cannot be written to (before anything is built).
-        UsageError: ``build`` made something else than tensors, such as arrays of numpy.
+        UsageError: ``build`` made something other than tensors, such as arrays of numpy.
     """
     description = json.dumps(key, sort_keys=True)
     path = _path(folder, name, description)
@@ -116,8 +118,7 @@ def mapped(
         name: as for ``cached``.
         key: as for ``cached``.
         plan: says how to make it; called only if there is no sound file, by one process at a time.
-        verified: size in bytes up to which the content is read and checked each time; a larger entry's only where its
-            file is not as it was.
+        verified: size in bytes up to which the content is checked each time (see ``VERIFIED``).
         shared: whether machines share the entry, where the cache is at a URI.
 
     Raises:
@@ -153,15 +154,15 @@ def kept_files(
 ) -> tuple[dict[Path, Kept], dict[Path, str]]:
     """Make an entry from each file, under the digest of its content, in parallel and with a progress bar.
 
-    They are this machine's own, also where its cache is at a URI: whoever has the files decodes them faster than copies
-    arrive, and what tasks make from them is shared.
+    These entries are not shared, even where the cache is at a URI: whoever has the files decodes them faster than
+    copies arrive. What tasks make from them is shared.
 
     Args:
         folder: as for ``cached``.
         name: as for ``cached``.
         files: any number.
         key: what the entries depend on beside the files' content.
-        read: says how to make a file's entry; a UsageError refuses the file. Called in threads.
+        read: says how to make a file's entry; refuses a file by a UsageError. Called in threads.
         label: label of the progress bar, which is shown if this takes more than a second.
 
     Returns:

@@ -2,9 +2,10 @@
 
 The header has the key of the data and the digests of the tensors, which show damage. In a folder that several users
 share, another user could replace the file by one with other tensors and matching digests. So every user has a private
-list (``private_list``) of the entries that this user has made: of each its *seal*, the digest of key, facts and the
-tensors' digests. An entry that is not on the list is used only where no other user can have written it: in the folder
-of a cache at a URI (``shared_copies``), never, because whoever may write there has made what was fetched.
+list (``private_list``) of the entries that this user has made. The list has the *seal* of each: the digest of the key,
+the facts and the tensors' digests. An entry that is not on the list is used only where no other user can have written
+it. In the folder of a cache at a URI (``shared_copies``) that is never so: whoever may write to the URI can have made
+what was fetched.
 
 A large entry is read whole once, to check it against its seal. Then its inode, size and times go on the list too, and
 while these are the same it is not read whole again: every write changes ``st_ctime``, which no user can set.
@@ -41,11 +42,11 @@ from .digests import SETTLED, content_hash
 
 TRUST = "SEPRAY_TRUST_CACHE"
 """Variable that is ``1`` where entries that other users have written are taken as they are."""
-NOT_TRUSTED = f"may be of another user's making ({TRUST}=1 takes it)"
+NOT_TRUSTED = f"may have been made by another user ({TRUST}=1 takes it)"
 DAMAGED = "is damaged"
-_OWN = "cache-entries"  # the list
+_OWN = "cache-entries"  # name of the list
 MODE = 0o644
-"""Rights of an entry's file, less the umask: it is replaced, never written to, so that no group needs to."""
+"""Rights of an entry's file, less the umask. No group needs to write to it: it is replaced, never written to."""
 
 
 class Plan(NamedTuple):
@@ -55,7 +56,7 @@ class Plan(NamedTuple):
         shapes: shape of each tensor (float32), by name.
         fill: function that writes the values of all tensors; its argument is the arrays on the disk, by name.
         facts: anything else that is kept beside the tensors, JSON types.
-        labels: names of tensors that say of items where they come from; the digest of the content is without them.
+        labels: names of tensors that say where items come from; the digest of the content is without them.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -79,17 +80,17 @@ class Entry(NamedTuple):
 
 
 def read(path: Path, description: str, verified: float = math.inf) -> Entry | None:
-    """Return a cache entry; None if its file is missing, damaged, or not known to be of this user's making.
+    """Return a cache entry; None if its file is missing, damaged, or not known to be made by this user.
 
     Args:
         path: its file.
         description: the key that it must have been made for.
-        verified: size in bytes up to which it is read whole each time, to see whether it is damaged.
+        verified: size in bytes up to which its content is checked each time.
 
     Raises:
-        UsageError: a folder has its name.
+        UsageError: there is a folder of its name.
     """
-    try:  # with O_NONBLOCK a pipe of somebody else's making is not waited for
+    try:  # with O_NONBLOCK, a pipe that somebody else has put there is not waited for
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
@@ -133,7 +134,7 @@ def read(path: Path, description: str, verified: float = math.inf) -> Entry | No
 
 
 def write(path: Path, description: str, plan: Plan) -> None:
-    """Make an entry on the disk, and remove what processes that died left of it; its lock is held (``locked``).
+    """Make an entry on the disk, and remove what processes that died have left; the caller holds its lock (``locked``).
 
     Raises:
         OSError: the disk cannot hold it (before anything is filled).
@@ -148,12 +149,12 @@ def write(path: Path, description: str, plan: Plan) -> None:
 
 
 def receive(path: Path, description: str, fill: Callable[[IO[bytes]], None]) -> bool:
-    """Put an entry that ``fill`` writes in its place, if it is sound and its key is ``description``; its lock is held.
+    """Have ``fill`` write an entry, and keep it if it is sound and its key is ``description``; say whether it is kept.
 
-    Whether it may be trusted (``is_trusted``) is for the caller to see.
+    The caller holds the entry's lock, and checks whether the entry may be trusted (``is_trusted``).
 
     Args:
-        path: its file, which is not touched unless all is well.
+        path: its file, which is replaced only by a sound entry.
         description: the key that it must have been made for.
         fill: writes all bytes of the file; its errors pass through.
     """
@@ -178,12 +179,12 @@ def is_trusted(seal: str) -> bool:
 
 
 def remember(header: Mapping[str, Any]) -> None:
-    """Put what this user has made on the list, by its header."""
+    """Put an entry that this user has made on the list, given its header."""
     private_list.add(_OWN, seal_of(header))
 
 
 def seal_of(header: Mapping[str, Any]) -> str:
-    """Return the digest of everything that an entry says: its key, its facts, the digests of its tensors."""
+    """Return the digest of an entry's header: its key, its facts, the digests of its tensors."""
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
 
 
@@ -201,7 +202,7 @@ def _identity(found: os.stat_result) -> str:
 
 
 def _content(descriptor: int, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Return header and tensors of the file that is open, whatever has its name by now."""
+    """Return header and tensors of the open file, even if another file has its name by now."""
     opened = Path(f"/proc/self/fd/{descriptor}")
     with safe_open(opened if opened.exists() else path, framework="pt") as file:  # refuses one of another length
         header = json.loads((file.metadata() or {}).get("sepray", "{}"))
@@ -212,7 +213,7 @@ def _content(descriptor: int, path: Path) -> tuple[dict[str, Any], dict[str, Ten
 
 
 def _digests(tensors: Mapping[str, Tensor], labels: Sequence[str]) -> dict[str, str]:
-    """Return what a header has of an entry's tensors."""
+    """Return the digests of an entry's tensors, as its header has them."""
     found = {"content": content_hash({name: tensor for name, tensor in tensors.items() if name not in labels})}
     return found | ({"labels": content_hash({name: tensors[name] for name in labels})} if labels else {})
 
@@ -226,14 +227,14 @@ def _is_sound(header: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> bool:
 
 @contextmanager
 def locked(lock: Path) -> Iterator[None]:
-    """Wait until no other process (or thread) holds ``lock``, and hold it; nothing is ever written into it.
+    """Wait until no other process (or thread) holds ``lock``, and hold it; nothing is ever written into the file.
 
-    The file itself is locked, so that a lock ends with its process. If it was deleted during the wait, the lock is on a
-    file that is no longer ``lock``: try again.
+    The open file is locked, so that a lock ends with its process. The holder deletes the file at the end. Whoever has
+    waited then holds a lock on a file that is no longer ``lock``, and tries again.
 
     Raises:
-        UsageError: the lock is a symbolic link, which leads to a file of somebody else's choice, or a folder, or
-            another user's, who has not shared it.
+        UsageError: the lock is a symbolic link (which may lead anywhere), a folder, or a file of another user who has
+            not shared it.
     """
     while True:
         try:
@@ -269,10 +270,10 @@ def _is_open(path: Path, file: IO[bytes]) -> bool:
 
 
 def _filled(file: IO[bytes], description: str, plan: Plan) -> dict[str, Any]:
-    """Write a safetensors file in place: a header without digest, then the tensors, then the header with the digest.
+    """Write a safetensors file in place: a header without digests, then the tensors, then the header with digests.
 
     Returns:
-        what the header says.
+        sepray's part of the header.
     """
 
     def says(digests: Mapping[str, str]) -> dict[str, Any]:
@@ -292,7 +293,7 @@ def _filled(file: IO[bytes], description: str, plan: Plan) -> dict[str, Any]:
     undigested = header(dict.fromkeys(("content", "labels") if plan.labels else ("content",), "0" * 64))
     size = len(undigested) + 4 * sum(map(math.prod, plan.shapes.values()))
     file.truncate(0)
-    if hasattr(os, "posix_fallocate"):  # a full disk is an error here; in a mapped page it would be a signal
+    if hasattr(os, "posix_fallocate"):  # a full disk raises an error here; in a mapped page it would send a signal
         os.posix_fallocate(file.fileno(), 0, size)
     else:
         file.truncate(size)

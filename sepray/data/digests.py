@@ -20,7 +20,7 @@ from ..separator_checks import type_name
 from .parallel import in_parallel
 
 SETTLED = 2_000_000_000
-"""ns: a file that changed later than this could change again under the same time stamp."""
+"""Nanoseconds: a file that changed less than this ago could change again under the same time stamp."""
 
 
 def file_digests(folder: Path, files: Sequence[Path]) -> dict[Path, str]:
@@ -32,11 +32,11 @@ def file_digests(folder: Path, files: Sequence[Path]) -> dict[Path, str]:
 def file_digest(folder: Path, file: Path) -> str:
     """Return the SHA-256 of a file's content.
 
-    It is kept in a note in ``folder``, and computed again after the file's size or time stamp has changed. Where
-    several users share ``folder``, only notes count that no other user can have written.
+    The digest is kept in a note in ``folder``, and computed again after the file's size or time stamp has changed.
+    Where several users share ``folder``, only notes count that no other user can have written.
     """
-    stat = file.stat()
-    known = f"{file.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    found = file.stat()
+    known = f"{file.resolve()}\0{found.st_size}\0{found.st_mtime_ns}"
     note = folder / "digests" / hashlib.sha256(known.encode(errors="surrogateescape")).hexdigest()[:32]
     own = note.with_name(f"{note.name}-{os.geteuid()}")
     for note_file in (note, own):
@@ -44,9 +44,9 @@ def file_digest(folder: Path, file: Path) -> str:
             return digest
     with open_regular(file, follow=True) as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    if time.time_ns() - stat.st_mtime_ns > SETTLED:
+    if time.time_ns() - found.st_mtime_ns > SETTLED:
         note_file = own if os.path.lexists(note) and not is_own(os.lstat(note)) else note
-        # Not synced to the disk: a note that is lost costs one more reading, and thousands are written at once.
+        # Not synced to the disk: a lost note costs reading the file again, and thousands of notes are written at once.
         replace_file(note_file, digest, durable=False, mode=0o644)
     return digest
 
@@ -56,7 +56,7 @@ def _noted(note: Path) -> str:
         descriptor = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return ""
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a pipe, which would be waited for, or a folder
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):  # a folder, or a pipe, whose reader would wait
         os.close(descriptor)
         return ""
     with os.fdopen(descriptor, encoding="ascii", errors="replace") as file:
@@ -94,7 +94,7 @@ def require_tensor(name: str, value: object) -> None:
     """Check that a value is a tensor; ``name`` is what a message calls it.
 
     Raises:
-        UsageError: the value is none.
+        UsageError: the value is something else.
     """
     if not isinstance(value, Tensor):
         shown = name.replace("/", ".")

@@ -43,10 +43,11 @@ def pools(
     """Return the images of each split, by class in the order of the sources.
 
     Args:
-        labelled: collections of images (training and test files, or one of them); copies are left out.
+        labelled: one or more collections of images (training and test files); copies are left out.
         observed: class that is the last source.
         seed: random seed of the division.
-        divide: function that divides the images of one class, given for each collection, among the three splits.
+        divide: function that divides the images of one class among the three splits; it is given a list with the images
+            of each collection.
     """
     divided: Mapping[str, Sequence[Images]] = {
         name: divide(

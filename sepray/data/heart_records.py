@@ -17,7 +17,7 @@ from ..errors import MissingLibraryError, UsageError
 from .cache import content_hash
 
 Samples = NDArray[np.float64]
-"""``[time]``."""
+"""Samples of a recording, ``[time]``."""
 
 PHASES = 256
 """Samples of a pulse, from its onset to the next one's."""
@@ -28,12 +28,12 @@ _MOST_PULSES = 200  # of one recording
 
 
 def ppg_signal(samples: int, rate: float, rates: tuple[float, float]) -> Signal:
-    """Return the kind of signal of tasks that separate the heart's and the breath's part of a PPG of one channel.
+    """Return the ``Signal`` of tasks that separate a PPG of one channel into the heart's part and the breath's.
 
     Args:
         samples: length of an item.
         rate: sampling rate in Hz.
-        rates: lowest and highest heart rate that is looked for, in beats a minute.
+        rates: lowest and highest heart rate that beats are looked for at, in beats a minute.
     """
     hearts = ("heart",)
     return Signal(
@@ -63,15 +63,16 @@ def subjects_of(names: Sequence[str]) -> dict[str, str]:
 
 
 def subject_word(subjects: Mapping[str, str]) -> str:
-    """Return what the subjects of ``subjects_of`` are, in the plural: recordings, where each has only one."""
+    """Return what to call the subjects of ``subjects_of``, in the plural: recordings, where each has only one."""
     return "subjects" if len(set(subjects.values())) < len(subjects) else "recordings"
 
 
 def split_by_subject(names: Sequence[str], seed: int) -> dict[str, list[str]]:
-    """Return the names of the recordings of each split: no subject is in two, where subjects can be told.
+    """Return the names of the recordings of each split; no subject is in two splits.
 
-    A subject is what comes before the first underscore of a file's name (``sub01_snr00dB_l1``, ``s3_walk``); where that
-    makes fewer than three of them, each recording counts as a subject. 70, 15 and 15 percent, at least one each.
+    The subject is what comes before the first underscore of a file's name (``sub01_snr00dB_l1``, ``s3_walk``). Where
+    this makes fewer than three subjects, each recording counts as a subject. The splits get 70, 15 and 15 percent of
+    the subjects, and at least one each.
 
     Raises:
         UsageError: there are fewer than three recordings.
@@ -95,7 +96,7 @@ def read_all(
 
     Args:
         names: names of the recordings.
-        read: returns what is in one, ``[..., time]``; refuses a bad one by a ``UsageError``.
+        read: returns the samples of a recording, ``[..., time]``; refuses a bad one by a ``UsageError``.
         skip_bad: whether to leave bad ones out.
 
     Returns:
@@ -140,7 +141,7 @@ def task_data(splits: Mapping[str, Split], signal: Signal, unit_names: tuple[str
 
 
 def pulses(samples: Samples, rate: float, period: float) -> NDArray[np.float64]:
-    """Return the pulses of a PPG without artefacts, ``[pulse, phase]``: 0 at the onset and the next one, 1 at the peak.
+    """Return the pulses of a PPG without artefacts, ``[pulse, phase]``: 0 at this and the next onset, 1 at the peak.
 
     A beat's onset is the lowest sample before its peak. Artefacts are pulses whose correlation with the median pulse is
     below 0.9, and those that are not within a third of the median length.

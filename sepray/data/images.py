@@ -1,7 +1,7 @@
 """Images as data: IDX files, picture files and archives of them; their division among the splits; mixtures of pairs.
 
-Images are uint8 ``[image, channel, height, width]`` until they are mixed, as float32 in 0..1. Imports Pillow where it
-is used. A file that cannot be read is refused with a UsageError of one line that names it.
+Images are uint8 ``[image, channel, height, width]`` until they are mixed; mixtures and sources are float32, sources in
+0..1. Imports Pillow where it is used. A file that cannot be read is refused by a UsageError of one line that names it.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from .archives import FREE, MOST_GROWTH, TarMembers, ZipMembers, read_at_most, u
 from .cache import content_hash
 
 Images = NDArray[np.uint8]
-"""``[image, channel, height, width]``."""
+"""Images ``[image, channel, height, width]``."""
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 """Suffixes of the files that are taken for pictures."""
 
 _MOST_PIXELS = 50_000_000  # a picture of more is a mistake or an attack
-_MOST_BYTES = 256 << 20  # so is a file of one with more
+_MOST_BYTES = 256 << 20  # so is a picture file of more
 _MOST_SCANS = 200  # of a JPEG: each goes over all pixels, and a progressive one has twenty
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")  # the only ones: others run programs (EPS) or are rarely tried
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")  # of Pillow's others, some run programs (EPS)
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 _TIFF = (b"II", b"MM")  # first bytes
 _OFFSETS_OF_TIFF = (273, 324)  # tags with the places of strips and of tiles
 _MOST_PARTS_OF_TIFF = 50_000  # strips of a row each, or tiles of 32 x 32: Pillow takes microseconds for each
-_FEW_PARTS = 4_000  # in which a picture is read: a file of millions of empty parts takes minutes
-_PART_BYTES = {b"\x89PNG": 20}  # of a file, for each further part: rows of a PNG may be chunks of their own
-_MOST_PART_BYTES = 1000  # for each of other formats
-_IDX_GROWTH = 250  # of a packed file of images: drawings in black and white have a twentieth
+_FEW_PARTS = 4_000  # reads of a picture that any file may take: one of millions of empty parts takes minutes
+_PART_BYTES = {b"\x89PNG": 20}  # bytes of a file for each further read: rows of a PNG may be chunks of their own
+_MOST_PART_BYTES = 1000  # the same for other formats
+_IDX_GROWTH = 250  # largest factor by which a packed file grows: drawings in black and white grow by twenty
 _MOST_AXES = 8  # of an array
 
 
 class Pair(NamedTuple):
-    """The images of the two sources that one split may be made of."""
+    """The images of the two sources that the mixtures of one split are drawn from."""
 
     first: Images
     second: Images
@@ -65,7 +65,7 @@ class Picture(NamedTuple):
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """Return the array of an IDX file of bytes, the format of MNIST, gzipped or not.
 
-    Of images it is ``[item, height, width]``, of labels ``[item]``.
+    It is ``[item, height, width]`` for images and ``[item]`` for labels.
 
     Raises:
         UsageError: the file is no IDX, or is shorter or longer than its header says; the message names it.
@@ -167,7 +167,7 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd notes in a picture: a file may have a line for each of thousands
+            warnings.simplefilter("ignore")  # a file may have thousands of odd entries, with a warning for each
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             content = picture.read()
             if content.startswith(b"\xff\xd8") and (scans := content.count(b"\xff\xda")) > _MOST_SCANS:
@@ -179,7 +179,7 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
                 raise UsageError(f"{opened.size[0]} x {opened.size[1]} pixels are too many")
             image = opened.convert("RGBA")
     except Exception as error:  # Pillow's decoders raise errors of any kind
-        why = one_line(error).partition(" <")[0].strip()[:200]  # whose content Pillow names as Python does
+        why = one_line(error).partition(" <")[0].strip()[:200]  # what follows is the repr of the content
         raise UsageError(f"{picture.name} is no sound picture: {why}") from None
     flat = Image.new("RGBA", image.size, "white")
     flat.alpha_composite(image)
@@ -196,7 +196,7 @@ def decode(picture: Picture, size: int, colour: bool, part: str = "whole") -> ND
 
 
 def _refuse_many_parts(content: bytes) -> None:
-    """Refuse a TIFF of more strips or tiles than a picture has: they may all lie at one place of a small file."""
+    """Refuse a TIFF of more strips or tiles than pictures have: in a small file all may lie at one place."""
     from PIL import TiffImagePlugin
 
     file = _Content(content)
@@ -211,7 +211,7 @@ def _refuse_many_parts(content: bytes) -> None:
 
 
 class _Content(io.BytesIO):
-    """The content of a picture, which Pillow reads in no more parts than a picture of its size has.
+    """The content of a picture, which may be read only as often as honest pictures of its size need.
 
     Pillow goes through chunks, markers and comments one by one, however small they are.
     """
@@ -234,7 +234,7 @@ def digests(images: Images) -> tuple[str, ...]:
 
 
 def without_copies(*collections: Images) -> list[Images]:
-    """Return the collections without images that came before, in the same collection or an earlier one."""
+    """Return the collections without images that occur before, in the same collection or an earlier one."""
     seen: set[str] = set()
     different = []
     for images in collections:
@@ -245,7 +245,7 @@ def without_copies(*collections: Images) -> list[Images]:
 
 
 def divide(images: Images, shares: Sequence[float], random: np.random.Generator) -> list[Images]:
-    """Return the images in a random order, cut into parts of these shares (which add up to 1); each has at least one.
+    """Return the images in a random order, cut into parts of these shares (which add up to 1), of at least one each.
 
     Raises:
         UsageError: there are fewer images than parts.
@@ -286,15 +286,16 @@ def recordings(pools: Mapping[str, Pair]) -> dict[str, tuple[str, ...]]:
 
 
 def mix(pair: Pair, items: int, random: np.random.Generator, observed: bool) -> Split:
-    """Return mixtures of two images each: their sum, as NES (4.1) makes them.
+    """Return mixtures, each the sum of two images, as in the NES paper (4.1).
 
-    An image of the second source is used again only when all of them were; one of the first is drawn at random.
+    Images of the second source are used in turn, each again only after all others. Those of the first are drawn at
+    random.
 
     Args:
         pair: the images.
         items: number of mixtures.
         random: random generator of all choices.
-        observed: hold one half of the second source's images back from the mixtures: they are the samples for methods
+        observed: whether to keep one half of the second source's images out of the mixtures, as samples for methods
             that observe that source.
 
     Raises:

@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 _RANGES = ((60, 79), (55, 72), (48, 65), (38, 55))  # MIDI numbers of soprano, alto, tenor and bass
 _SCALE = (0, 2, 4, 5, 7, 9, 11)
 _NEXT = {0: (3, 4, 5, 1), 1: (4,), 3: (4, 0, 1), 4: (0, 5), 5: (3, 1, 4)}  # degrees of chords that may follow
-_RESOLUTION = 2.0**-14  # of the loudest sample: the same bits on CPUs whose sine differs in the last one
+_RESOLUTION = 2.0**-14  # of the loudest sample: CPUs whose sines differ in the last bit make the same samples
 
 
 class Note(NamedTuple):
@@ -82,7 +82,7 @@ def tone(instrument: str, pitch: float, seconds: float, rate: int, random: np.ra
 
     Args:
         instrument: one of ``INSTRUMENTS``.
-        pitch: MIDI number; 69 is 440 Hz, and 1 a semitone.
+        pitch: MIDI number; 69 is 440 Hz, and one more is a semitone higher.
         seconds: seconds from the start of the tone until it is released.
         rate: sampling rate in Hz.
         random: random generator of the phases of the partials.

@@ -29,10 +29,10 @@ def report(reasons: Sequence[str], folder: Path, total: int, kind: str) -> None:
     """List on stderr what was left out of a folder, if anything was.
 
     Args:
-        reasons: one line for each.
-        folder: where they lie.
-        total: number of recordings (or pictures) in the folder.
-        kind: what they are called, in the plural.
+        reasons: one line for each recording (or picture) that was left out.
+        folder: folder of the recordings.
+        total: number of recordings in the folder.
+        kind: what the recordings are called, in the plural.
     """
     if reasons:
         lines = [f"{folder}: left out {len(reasons)} of {total} {kind}", *reasons]

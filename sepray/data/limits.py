@@ -24,7 +24,7 @@ def items(most: int) -> dict[str, tuple[float, float]]:
 
 
 def check(config: Any, limits: Limits) -> None:
-    """Refuse fields of a dataclass that are out of their limits, or no whole numbers where they are declared ``int``.
+    """Refuse fields of a dataclass that are out of their limits, or declared ``int`` and not whole numbers.
 
     Raises:
         UsageError: a field is out of its limits; one line names the first.
@@ -55,9 +55,9 @@ def check_chosen(names: tuple[str, ...], mixture: str | None, known: tuple[str, 
 
     Args:
         names: the chosen sources.
-        mixture: "chosen" (the sources are mixed) or "all" (everything in the recording is); None of a task that has no
-            such field, and mixes those that are chosen.
-        known: the names that there are; None: any.
+        mixture: "chosen" (the chosen sources are mixed) or "all" (everything in the recording is); None for a task
+            without such a field, which mixes the chosen sources.
+        known: names of the sources of a recording; None: any.
         kind: what a source is called, e.g. "instrument".
 
     Raises:

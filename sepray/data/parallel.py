@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
 
+from .. import processor
 from ..plain_text import in_one_line
 
 Item = TypeVar("Item")
@@ -23,8 +23,7 @@ def in_parallel(function: Callable[[Item], Result], items: Sequence[Item], label
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(processor.cpus(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             return list(_with_progress(pool.map(function, items), len(items), label))
         except BaseException:

@@ -11,7 +11,14 @@ from .heart_records import PHASES
 def breath(
     random: np.random.Generator, items: int, rates: tuple[float, float], seconds: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the phase of the breath in cycles, and the breath between -1 and 1, both ``[item, time]``."""
+    """Return the phase of the breath in cycles, and the breath between -1 and 1, both ``[item, time]``.
+
+    Args:
+        random: source of all random numbers.
+        items: number of items.
+        rates: lowest and highest rate, in breaths a minute.
+        seconds: times of the samples, ``[time]``, from 0 on.
+    """
     hertz = random.uniform(*rates, (items, 1)) / 60
     drift, at = random.uniform(0, 0.05, (items, 1)), random.uniform(0, 1, (items, 1))
     period = seconds[-1] + seconds[1]
@@ -30,7 +37,14 @@ def beats(
     seconds: NDArray[np.float64],
     breathing: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Return the phase of the heart ``[item, time]`` in beats: a rate that varies about its mean with the breath."""
+    """Return the phase of the heart ``[item, time]`` in beats; its rate varies about a mean with the breath.
+
+    Args:
+        random: source of all random numbers.
+        rates: lowest and highest mean rate, in beats a minute.
+        seconds: times of the samples, ``[time]``, at equal distances.
+        breathing: phase of the breath in cycles, ``[item, time]``.
+    """
     items = len(breathing)
     hertz = random.uniform(*rates, (items, 1)) / 60
     arrhythmia, slow = random.uniform(0, 0.05, (items, 1)), random.uniform(0, 0.03, (items, 1))

@@ -1,8 +1,8 @@
 """Shared copies of a cache's entries, where the cache is at a URI: fetched if they may be trusted, and made for others.
 
-What a copy says of itself (key, digests: its seal) is read first, and only what is on this user's list
-(``cache_entry``) is fetched, unless ``SEPRAY_TRUST_CACHE=1``: whoever may write to the store could have put it there.
-Then all of it is held against its digests. A store that fails is told in a line, and the entry made here.
+The header of a copy is read first. Whoever may write to the store could have put the copy there, so it is fetched only
+if its seal is on this user's list (``cache_entry``), or with ``SEPRAY_TRUST_CACHE=1``. Then all of it is checked
+against its digests. Where the store fails, a line says so, and the entry is made here.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from ..plain_text import escape_controls
 from . import cache_entry
 from .cache_entry import Entry
 
-_LONGEST_HEADER = 100_000_000  # bytes, as safetensors has it
+_LONGEST_HEADER = 100_000_000  # bytes; safetensors has the same limit
 _TOLD_BYTES = 1 << 28
-"""Bytes from which on a transfer is told before it begins."""
+"""Size in bytes above which a transfer is announced."""
 _offered: set[Path] = set()
+"""Files of the entries that this process has fetched or offered already."""
 
 
 def fetched(path: Path, description: str) -> Entry | None:
-    """Fetch an entry to its place on this machine; its lock is held.
+    """Fetch an entry to its place on this machine; the caller holds its lock.
 
     Args:
-        path: its file on this machine, which does not exist, or is of no use.
+        path: its file on this machine, which is missing or not usable.
         description: the key that it must have been made for.
 
     Returns:
-        the entry; None if there is no copy of it that is sound and may be trusted, or the store fails.
+        the entry; None if there is no copy that is sound and may be trusted, or if the store fails.
 
     Raises:
         OSError: the folder on this machine cannot be written to.
@@ -56,11 +57,11 @@ def fetched(path: Path, description: str) -> Entry | None:
 
 
 def offer(path: Path, made: bool = False) -> None:
-    """Make the shared copy of an entry, unless there is one; a store that fails is told in a line.
+    """Make the shared copy of an entry, unless there is one; where the store fails, a line says so.
 
     Args:
         path: the entry's file on this machine, which is sound.
-        made: whether it has just been made, because there was no copy of use: one that is there is replaced.
+        made: whether the entry has just been made, because no copy was usable: then an existing copy is replaced.
     """
     copy = shared_copies.of(path)
     if copy is None or (path in _offered and not made):
@@ -78,7 +79,7 @@ def offer(path: Path, made: bool = False) -> None:
 
 
 def _received(copy: SharedCopy, size: int, path: Path, description: str) -> str:
-    """Put a copy of ``size`` bytes in its place; return why it is refused, or nothing.
+    """Put a copy of ``size`` bytes in its place; return why it is refused, or an empty text.
 
     Raises:
         OSError: the store fails, or the disk.
@@ -94,7 +95,7 @@ def _received(copy: SharedCopy, size: int, path: Path, description: str) -> str:
 
 
 def _header(copy: SharedCopy, size: int) -> dict[str, Any] | None:
-    """Return what a copy says of itself; None where it is none of sepray's, or not as long as it says."""
+    """Return sepray's part of a copy's header; None where there is none, or the copy's length is not what it says."""
     length = int.from_bytes(copy.read(0, 8), "little")
     if not 0 < length <= min(size, _LONGEST_HEADER):
         return None

@@ -1,16 +1,16 @@
 """ECG recordings from ``signalz.ecgsyn``: seeded, at the heart rate asked for, in parallel.
 
-This file is also the program that the worker processes run, and imports nothing from sepray and no torch there: so one
+This file is also the program of the worker processes. There it imports nothing from sepray and no torch, so a worker
 starts in a third of a second. (Workers of ``multiprocessing`` would import the user's whole study script first.)
 
 What ``signalz`` 0.8 does, and what is done about it here:
 
-- It draws from numpy's global generator: that is seeded for each recording, and restored afterwards.
+- It draws from numpy's global generator: the generator is seeded for each recording, and restored afterwards.
 - Some draws end in an IndexError (a beat that ends with the last sample): the next seed is tried.
 - Its Runge-Kutta step is a sixth of the plain sum of four slopes, where the middle two should count twice, so the
-  heart beats at 2/3 of the rate asked for. That factor is measured on its own step (so that a repaired version needs
-  no change here) and divided out of the rates. It derives the angles and widths of the waves from the rate: they are
-  given such values that they come out as for the true rate.
+  heart beats at 2/3 of the rate asked for. The factor is measured on the step itself (so that a repaired version needs
+  no change here) and divided out of the rates. ``signalz`` derives the angles and widths of the waves from the rate:
+  it is given values from which they come out as for the true rate.
 - It integrates a power of two of seconds: it is asked for as many beats as fill the next power, and the rest is cut.
 """
 
@@ -37,7 +37,7 @@ VERSION = 1
 
 _ATTEMPTS = 100
 _SETTLING = 1.0  # seconds cut from the start, where the integrator is not yet on its cycle
-_LEAST_RATE = 256  # Hz; below it the integrator damps its own cycle, and signalz' annotation of peaks fails
+_LEAST_RATE = 256  # Hz; at a lower rate the integrator damps its cycle, and signalz' annotation of peaks fails
 _RESOLUTION = 2.0**-14  # of the R peak, as a 15-bit converter: hides last-bit differences between CPUs
 _ANGLES = np.array([-70.0, -15.0, 0.0, 15.0, 100.0])  # of P, Q, R, S, T in degrees at 60 beats a minute: signalz' own
 _WIDTHS = np.array([0.25, 0.1, 0.1, 0.1, 0.4])  # in radians, at 60 beats a minute: signalz' own
@@ -93,7 +93,9 @@ def synthesise(spec: RecordingSpec) -> NDArray[np.float32]:
 
 
 def synthesise_all(specs: Sequence[RecordingSpec], processes: int | None = None) -> list[NDArray[np.float32]]:
-    """Return all recordings, the same whatever the number of processes (default: a CPU each, fewer for few).
+    """Return all recordings, the same whatever the number of processes.
+
+    By default there is a process for each CPU, but at most one for every 8 recordings.
 
     Raises:
         RuntimeError: a worker process died.
@@ -138,7 +140,7 @@ def _seeds(spec: RecordingSpec, *attempt: int) -> np.random.SeedSequence:
 
 def _ecgsyn(bpm: float, spec: RecordingSpec) -> NDArray[np.float64]:
     """Return a recording by ``signalz``, from numpy's global generator, of as many samples as specified (or fewer)."""
-    clock = float(ode45_step(lambda _x, _t: 1.0, 0.0, 0.0, 1.0))  # advance of its time in one second: 2/3, not 1
+    clock = float(ode45_step(lambda _x, _t: 1.0, 0.0, 0.0, 1.0))  # advance of its clock in one second: 2/3, not 1
     stretch = np.array([clock**0.25, clock**0.5, 1.0, clock**0.5, clock**0.25])
     decimation = math.ceil(_LEAST_RATE / spec.sample_rate)
     rate = spec.sample_rate * decimation

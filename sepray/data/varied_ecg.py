@@ -31,7 +31,7 @@ ARRHYTHMIA: Range = (0.0, 0.04)  # of the period, with the breath
 JITTER: Range = (0.002, 0.015)  # standard deviation of a period
 MODULATION: Range = (0.0, 0.15)  # of the amplitude, with the breath
 QRS_WIDTH: Range = (0.010, 0.026)  # standard deviation of R
-SIDE_WIDTH: Range = (0.6, 1.3)  # of Q and S, in those of R
+SIDE_WIDTH: Range = (0.6, 1.3)  # of Q and S, in standard deviations of R
 SIDE_CENTRE: Range = (1.5, 3.0)  # of Q and S from R, in standard deviations of R
 P_WIDTH: Range = (0.018, 0.050)
 P_CENTRE: Range = (-0.200, -0.110)
@@ -46,7 +46,7 @@ EARLY: Range = (0.6, 0.8)  # period before an ectopic beat; the one after it is 
 ECTOPIC_WIDTH: Range = (1.6, 2.2)  # of the QRS of an ectopic beat, which has no P, and T of the other sign
 
 _OF_ECTOPIC = (0.0, 1.0, 1.0, 1.0, -1.0)  # factor of the amplitudes of P, Q, R, S, T in an ectopic beat
-_REACH = 0.75  # seconds from the R peak, beyond which a beat is nothing
+_REACH = 0.75  # seconds from the R peak beyond which a beat is zero
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def beats(
 
 
 def shapes(random: np.random.Generator, period: Array, fetal: bool) -> Shapes:
-    """Return the shapes of beats for each item of a mean period ``[item]``."""
+    """Return the shapes of each item's beats, given its mean period in seconds, ``[item]``."""
     items = len(period)
     qrs = random.uniform(*QRS_WIDTH, items) * (random.uniform(*FETAL_QRS_WIDTH, items) if fetal else 1.0)
     side_centres = random.uniform(*SIDE_CENTRE, (2, items)) * qrs
@@ -140,9 +140,9 @@ def shapes(random: np.random.Generator, period: Array, fetal: bool) -> Shapes:
 def seen_by_leads(random: np.random.Generator, shape: Shapes, fetal: bool, leads: int) -> Shapes:
     """Return the shapes that several leads see: projections of a heart's dipole, which turns while it beats.
 
-    The dipole has three components in space, whose waves lie at the same places and are as wide; each has amplitudes of
-    its own from the same ranges. The first lead sees the first component, ``shape`` as it is. Every other lead looks
-    from a direction of its own, uniform on the sphere, so that up to three leads tell something new of a heart.
+    The dipole has three components in space. Their waves have the same places and widths; each component has amplitudes
+    of its own from the same ranges. The first lead sees the first component, which is ``shape``. Every other lead looks
+    from a direction of its own, uniform on the sphere, so that each of up to three leads tells something new.
 
     Args:
         random: source of the directions, and of the other two components.
@@ -160,7 +160,7 @@ def seen_by_leads(random: np.random.Generator, shape: Shapes, fetal: bool, leads
 
 
 def widenings(random: np.random.Generator, of: Rhythm) -> Array:
-    """Return how much wider than the others QRS complexes are, ``[item, beat]``: 1 but for ectopic ones."""
+    """Return the factors by which QRS complexes are wider, ``[item, beat]``: 1 except for ectopic beats."""
     widths: Array = np.where(of.ectopic, random.uniform(*ECTOPIC_WIDTH, of.ectopic.shape), 1.0)
     return widths
 
@@ -168,9 +168,9 @@ def widenings(random: np.random.Generator, of: Rhythm) -> Array:
 def complexes(of: Rhythm, shape: Shapes, widening: Array, seconds: float) -> Array:
     """Return when there are QRS complexes, ``[item, beat]`` in seconds, NaN where there is none in the item.
 
-    The time of one is the centre of the energies of Q, R and S over all leads, wherever the highest peak is: R may be
-    as small as a tenth of S. (A Gaussian's energy is in proportion to its squared amplitude times its width.) In a
-    complex that is wider (``widenings``) it lies farther from R.
+    The time of a complex is the centre of the energies of Q, R and S over all leads, wherever the highest peak is: R
+    may be as small as a tenth of S. (A Gaussian's energy is in proportion to its squared amplitude times its width.) In
+    a wider complex (``widenings``) the centre lies farther from R.
     """
     amplitudes = shape.amplitudes.reshape(len(of.times), -1, len(_OF_ECTOPIC))[:, :, 1:4]
     energies = np.square(amplitudes).sum(axis=1) * shape.widths[:, 1:4]
@@ -181,16 +181,16 @@ def complexes(of: Rhythm, shape: Shapes, widening: Array, seconds: float) -> Arr
 
 
 def drawn(of: Rhythm, shape: Shapes, widening: Array, rate: float, samples: int) -> Array:
-    """Return ``[item, lead, time]``: the beats in their shapes, from ``MARGIN`` before the items' start on.
+    """Return signals of the beats, ``[item, lead, time]``, from ``MARGIN`` before the items' start on.
 
-    It is ``[item, time]`` for shapes of amplitudes ``[item, wave]``.
+    They are ``[item, time]`` where the amplitudes of ``shape`` are ``[item, wave]``.
 
     Args:
         of: the beats.
         shape: their shapes.
         widening: factors by which their QRS complexes are wider (``widenings``).
         rate: samples a second.
-        samples: number of samples, margins among them.
+        samples: number of samples, margins included.
     """
     reach = round(_REACH * rate)
     around = np.arange(-reach, reach + 1)
@@ -234,7 +234,14 @@ def coloured(random: np.random.Generator, items: int, samples: int, rate: float,
 
 
 def band_passed(signal: NDArray[Any], rate: float, low: Array, high: Array) -> Array:
-    """Return ``[item, ..., time]`` through a zero-phase band-pass of second order, whose limits in Hz each item has."""
+    """Return signals ``[item, ..., time]`` after a zero-phase band-pass of second order.
+
+    Args:
+        signal: ``[item, ..., time]``, taken as periodic.
+        rate: samples a second.
+        low: lower limit of each item in Hz, ``[item]``; 0: none.
+        high: upper limit of each item in Hz, ``[item]``.
+    """
     shape = (-1, *[1] * (signal.ndim - 1))
     frequencies = np.fft.rfftfreq(signal.shape[-1], 1 / rate)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -245,7 +252,7 @@ def band_passed(signal: NDArray[Any], rate: float, low: Array, high: Array) -> A
 
 
 def decimated(signal: NDArray[Any], step: int) -> Array:
-    """Return every ``step``-th sample of ``[..., time]``, without what the lower rate cannot hold; both ends wrap."""
+    """Return every ``step``-th sample of ``[..., time]`` after a low-pass for the lower rate; signals are periodic."""
     samples = signal.shape[-1] // step
     if step == 1:
         return signal

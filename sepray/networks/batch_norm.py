@@ -1,7 +1,7 @@
 """Batch normalisation whose running statistics are results, so that it runs under ``torch.func``.
 
 torch's own layer writes its running statistics while it computes, which ``torch.func`` forbids. Here a loss takes the
-statistics of its batch inside ``learning``, and hands the new running ones to the trainer (``contracts.Loss.kept``).
+statistics of its batch inside ``learning``, and hands new running statistics to the trainer (``contracts.Loss.kept``).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class BatchNorm(nn.Module):
 
     Args:
         channels: number of channels.
-        runs: whether it keeps running statistics, which it takes everywhere but inside ``learning``; False: it takes
-            those of the batch everywhere.
-        momentum: share that the newest batch has in running statistics.
+        runs: whether to keep running statistics and to normalise by them, except inside ``learning``; False: always
+            normalise by the batch's statistics.
+        momentum: share of the newest batch in running statistics.
 
     Attributes:
         mean: running mean, ``[channel]``.
@@ -47,21 +47,22 @@ class BatchNorm(nn.Module):
         """Return the normalised values, of the same shape."""
         if self.runs and not self.learns:
             return F.batch_norm(values, self.mean, self.variance, self.weight, self.bias, eps=_EPSILON)
-        result, mean, deviation = torch.native_batch_norm(
+        result, mean, inverse_deviation = torch.native_batch_norm(
             values, self.weight, self.bias, None, None, True, 0.0, _EPSILON
         )
         if self.learns:
             count = values.numel() // values.shape[1]
-            variance = (deviation.detach().pow(-2) - _EPSILON).clamp(min=0) * (count / max(1, count - 1))
+            variance = (inverse_deviation.detach().pow(-2) - _EPSILON).clamp(min=0) * (count / max(1, count - 1))
             self.seen = (mean.detach(), variance)
         return result
 
 
 @contextmanager
 def learning(module: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Take the statistics of the batch in this block; at its end, put the new running ones into the dict that it gives.
+    """Make the layers of a module normalise by their batch in this block, and yield a dict.
 
-    They are named as the module's buffers, are of the last pass through each layer, and have ``[channel]`` each.
+    At the end of the block, the new running statistics are in the dict, under the names of the module's buffers,
+    ``[channel]`` each. They follow from the last pass through each layer.
     """
     layers = {name: m for name, m in module.named_modules() if isinstance(m, BatchNorm) and m.runs}
     kept: dict[str, Tensor] = {}

@@ -18,7 +18,9 @@ from .batch_norm import BatchNorm
 from .variational import Convolutions, Size, halved
 
 MOMENTUM = 1 - 0.9**4
-"""Share of the newest batch in running statistics: the code's layers have 0.1, and see a step's batch four times."""
+"""Share of the newest batch in running statistics.
+
+The layers of the authors' code have 0.1, and see each step's batch four times."""
 _running = functools.partial(BatchNorm, momentum=MOMENTUM)
 
 
@@ -34,7 +36,7 @@ class BatchNormEncoder(nn.Module):
         self.code = nn.Linear(dense, 2 * code, bias=False)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and logarithmic variance."""
+        """Return mean and logarithmic variance of the codes, ``[b, code]`` each."""
         mean, log_variance = self.code(self.dense(self.convolutions(image)[-1].flatten(1))).chunk(2, dim=-1)
         return mean, log_variance
 
@@ -64,7 +66,7 @@ class BatchNormMaskDecoder(nn.Module):
         return masks
 
     def decode(self, batches: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the masks of each of batches of one size."""
+        """Return the masks of several batches of codes, which are all of one size."""
         hidden = [values.unflatten(-1, self.shape) for values in _apart([self.dense], batches)]
         return _apart(self.layers, hidden)
 
@@ -72,8 +74,8 @@ class BatchNormMaskDecoder(nn.Module):
 class BatchNormDiscriminator(nn.Module):
     """Convolutions, a dense layer and a linear one: ``[b, channels, h, w] -> [b]`` logits, high for real.
 
-    LeakyReLU (0.2) follows each layer but the last. It always takes the statistics of the images that it is given;
-    batches of several kinds of images go through the convolutions together, and are normalised each by itself.
+    LeakyReLU (0.2) follows each layer but the last. Normalisation is always by the statistics of the batch. Batches of
+    several kinds of images go through the convolutions together, and each is normalised by itself.
     """
 
     def __init__(self, channels: int, size: Size, width: int, stages: int, dense: int) -> None:
@@ -91,17 +93,17 @@ class BatchNormDiscriminator(nn.Module):
         return logits
 
     def features(self, batches: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return for each of batches of one size the features after the third convolution (the last, if fewer)."""
+        """Return the features of each batch after the third convolution (the last, if fewer); batches have one size."""
         return _apart(itertools.islice(self.convolutions, 3), batches)
 
     def judge(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Return one logit for each image of each batch whose ``features`` are given."""
+        """Return the logits ``[b]`` of each batch, given its ``features``."""
         flat = [image.flatten(1) for image in _apart(itertools.islice(self.convolutions, 3, None), features)]
         return [self.head(hidden)[..., 0] for hidden in _apart([self.dense], flat)]
 
 
 def _apart(layers: Iterable[nn.Module], batches: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Apply layers (weights, normalisation, activation) to batches, of which each is normalised by itself."""
+    """Apply layers (weights, normalisation, activation) to batches of one size; normalise each batch by itself."""
     together = torch.cat(list(batches))
     for layer in layers:
         weights, norm, activation = layer.children()
@@ -111,7 +113,7 @@ def _apart(layers: Iterable[nn.Module], batches: Sequence[Tensor]) -> tuple[Tens
 
 
 def _features(size: Size, width: int, stages: int) -> int:
-    """Return the number of values after so many convolutions."""
+    """Return the number of values in an image's features after ``stages`` convolutions."""
     height, breadth = halved(size, stages)[-1]
     filters: int = width * 2 ** (stages - 1)
     return filters * height * breadth

@@ -7,17 +7,16 @@ from typing import Any, get_args
 
 from ..errors import UsageError
 
-_LAYERS = ("blocks", "depth", "layers", "levels", "stages")  # what names of fields end with that count them
+_LAYERS = ("blocks", "depth", "layers", "levels", "stages")  # last words of the names of fields that count layers
 _MOST_LAYERS = 1000
 
 
 def check_counts(config: object, names: Iterable[str]) -> None:
-    """Check that each of these fields is at least 1, that no network has more layers than any, and that Adam's moments
-    decay.
+    """Check that these fields are at least 1, that numbers of layers are possible, and that Adam's moments decay.
 
     Raises:
-        UsageError: a field is below 1, one that counts layers is above 1000 (another's model may say millions, which
-            would be built for hours), or one of ``betas`` (if the configuration has them) is outside [0, 1).
+        UsageError: a field is below 1; a field that counts layers is above 1000 (the settings of another user's model
+            may say millions, and building them takes hours); or one of ``betas``, if there are any, is outside [0, 1).
     """
     for name in names:
         if getattr(config, name) < 1:

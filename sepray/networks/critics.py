@@ -1,7 +1,7 @@
 """Losses of Wasserstein critics with a gradient penalty (Gulrajani et al. 2017).
 
-A critic maps images ``[batch, channel, height, width]`` to scores ``[batch]``, high for real ones, each item's score
-depending on that item alone (so no normalisation over the batch). The gradients inside the losses are
+A critic maps images ``[batch, channel, height, width]`` to scores ``[batch]``, high for real images. An item's score
+depends on that item alone, so critics do not normalise over the batch. The gradients inside the losses are
 ``torch.func.grad``'s, and all random numbers are arguments, so that a loss runs under ``torch.func.vmap`` as it stands.
 """
 
@@ -22,7 +22,8 @@ class CriticTerms(NamedTuple):
 
     Attributes:
         distance: ``E[D(real)] - E[D(fake)]``, the critic's estimate of the Wasserstein distance.
-        penalty: mean of ``(|grad D| - 1)^2`` at the points between (one-sided: of its part where ``|grad D| > 1``).
+        penalty: mean of ``(|grad D| - 1)^2`` (one-sided: of ``max(0, |grad D| - 1)^2``) at points between fake and real
+            images.
     """
 
     distance: Tensor

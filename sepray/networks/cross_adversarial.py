@@ -1,4 +1,4 @@
-"""Base of the separators of the CASS paper and of its authors' code: discriminators that see other sources' estimates.
+"""Bases of the CASS separators, whose discriminators may see other sources' estimates.
 
 Each source i has an autoencoder AE_i and a discriminator D_i. Besides its own source's estimate, D_i may be shown the
 estimate of any other source j, with a weight ``cross.<j>_to_<i>`` (equation 9 of the paper).
@@ -17,7 +17,7 @@ from ..errors import UsageError
 
 
 class CrossAdversarialSeparator(Separator):
-    """Base of both separators.
+    """Base of all CASS separators: the paper's, and those after its authors' code.
 
     Raises:
         UsageError: the signal has a single source, or is an image.
@@ -57,11 +57,13 @@ class VariationalSeparator(CrossAdversarialSeparator):
         encoders: for each source, images to mean and logarithmic variance of its code.
         decoders: for each source, its code to a mask.
         code: number of dimensions of a code.
+        frames: number of frames that the networks were built for.
     """
 
     encoders: nn.ModuleList
     decoders: nn.ModuleList
     code: int
+    frames: int
 
     def hyperparameters(self) -> dict[str, float]:
         """Return the values of the authors' code."""
@@ -83,11 +85,18 @@ class VariationalSeparator(CrossAdversarialSeparator):
         return {"noise": torch.randn(shape, generator=generator).to(batch["mixture"].device)}
 
     def magnitudes(self, mixture: Tensor) -> Tensor:
-        """Return the magnitudes that masks are of: ``[batch, channel, bins, frames]`` of ``[batch, channel, time]``."""
+        """Return the magnitudes that masks multiply, ``[batch, channel, bins, frames]``.
+
+        Args:
+            mixture: ``[batch, channel, time]``.
+        """
         raise TypeError(f"{type(self).__name__} must define magnitudes()")
 
     def estimate(self, mixture: Tensor) -> list[Tensor]:
-        """Return what each source's discriminator sees: logarithmic magnitudes ``[batch, channel, bins, frames]``."""
+        """Return each source's estimate as its discriminator sees it: ``log(1 + m)`` of its magnitudes m.
+
+        They are ``[batch, channel, bins, frames]`` for mixtures ``[batch, channel, time]``.
+        """
         magnitudes = self.magnitudes(mixture)
         return [(mask * magnitudes).log1p() for mask in self.masks(magnitudes)]
 
@@ -95,10 +104,24 @@ class VariationalSeparator(CrossAdversarialSeparator):
         """Return each source's mask of magnitudes ``[batch, channel, bins, frames]``, of the same shape.
 
         Args:
-            magnitudes: of as many frames as the networks were built for.
+            magnitudes: magnitudes of as many frames as the networks were built for.
         """
         image = magnitudes.log1p()
         return [decoder(encoder(image)[0]) for encoder, decoder in zip(self.encoders, self.decoders, strict=True)]
+
+    def masks_in_pieces(self, magnitudes: Tensor) -> list[Tensor]:
+        """Return each source's mask of magnitudes of any number of frames, made in pieces of ``frames`` frames.
+
+        Args:
+            magnitudes: ``[batch, channel, bins, frames]``; the last piece is zero-padded.
+        """
+        frames = magnitudes.shape[-1]
+        padded = F.pad(magnitudes, (0, -frames % self.frames))
+        pieces = padded.unflatten(-1, (-1, self.frames)).movedim(-2, 1)
+        return [
+            mask.unflatten(0, pieces.shape[:2]).movedim(1, -2).flatten(-2)[..., :frames]
+            for mask in self.masks(pieces.flatten(0, 1))
+        ]
 
 
 def real_loss(logits: Tensor) -> Tensor:

@@ -4,10 +4,12 @@ After "Neural separation of observed and unobserved distributions" (under review
 ``T(y) = y m(y)``, section 4.2 for spectrograms, appendix A for the network. Images are
 ``[..., channel, height, width]``: pixels, or for sounds ``bins, frames``.
 
-Chosen here, where the paper is silent or its way is closed: GroupNorm replaces batch normalisation, whose running
-statistics change in the forward pass, which ``torch.func`` forbids; images of any size are zero-padded at their ends to
-a multiple of ``2^layers``, and the mask is cropped again; a spectrogram's mask multiplies the mixture's complex
-spectrum, so estimates have the mixture's phase.
+Chosen here, where the paper is silent or its way cannot be taken:
+
+- GroupNorm replaces batch normalisation, whose running statistics change in the forward pass, which ``torch.func``
+  forbids.
+- Images of any size are zero-padded at their ends to a multiple of ``2^layers``, and the mask is cropped again.
+- A spectrogram's mask multiplies the mixture's complex spectrum, so estimates have the mixture's phase.
 """
 
 from __future__ import annotations
@@ -29,9 +31,10 @@ _SHORTEST_WINDOW = 16  # samples; the paper's 25 ms at 128 Hz would be 3
 class Magnitudes(nn.Module):
     """Turns signals into the non-negative images that masks multiply, and masks back into signals.
 
-    Signals with a sample rate (sounds): the magnitude of an STFT with a Hann window, zero-padded to the next power of
-    two: 400 samples every 160, 512 points and so 257 bins at the paper's 16 kHz. A window has at least 16 samples; if a
-    low rate would make it shorter, the hop keeps its share of the window. Images: their pixels.
+    For signals with a sample rate (sounds) the images are magnitudes of an STFT with a Hann window, zero-padded to the
+    next power of two. At the paper's 16 kHz that is 400 samples every 160, 512 points and so 257 bins. A window has at
+    least 16 samples; where a low rate would make it shorter, the hop keeps its share of the window. Images are taken as
+    they are.
 
     Args:
         signal: kind of the signal: one dimension with a sample rate, or two without.
@@ -93,10 +96,10 @@ class Magnitudes(nn.Module):
         """Return the mask that ``multiply`` takes, of every bin and of uncompressed magnitudes.
 
         Args:
-            mask: of an encoded image, ``[..., channel, height, width]``; ``height`` is that of the bands, if there are.
+            mask: mask of an encoded image, ``[..., channel, height, width]``; with bands, ``height`` is their number.
 
         Returns:
-            ``[..., channel, bins, frames]``; of images the mask as it is.
+            ``[..., channel, bins, frames]``; for images, the mask as it is.
         """
         mask = mask if self.compression == 1 else mask ** (1 / self.compression)
         return mask if self.hats is None else (self.hats / self.hats.sum(0)).mT @ mask
@@ -158,7 +161,7 @@ class MaskNetwork(nn.Module):
     first convolution makes ``width`` channels and each further one doubles them; the transposed ones halve them again.
     LeakyReLU (0.2) on the way down, ReLU on the way up, normalisation after all layers but the first and the last, and
     a sigmoid at the end, so that masks lie in (0, 1). Each image is first divided by its level, so the mask does not
-    depend on the unit. With ``seen`` it takes so many channels, and the mask has ``channels``.
+    depend on the unit. ``seen`` is the number of channels of the images where it is not that of the mask.
     """
 
     def __init__(self, channels: int, width: int = 64, layers: int = 4, seen: int | None = None) -> None:
@@ -216,14 +219,14 @@ class MaskSeparator(Separator):
         self.network = MaskNetwork(signal.source_channels, width, layers, seen)
 
     def image(self, mixture: Tensor) -> Tensor:
-        """Return what the network sees of mixtures ``[batch, channel, *signal]``; their own channels are the first."""
+        """Return the network's images of mixtures ``[batch, channel, *signal]``; the mixtures' channels come first."""
         return self.magnitudes.encode(mixture)
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
-        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``, which sum to it.
+        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``, which sum to the mixture.
 
-        Where sources have the first channels alone, they sum to these.
+        Where sources have only the mixture's first channels, estimates sum to these.
         """
         mask = self.magnitudes.full_mask(self.network(self.image(mixture)))
         own = mixture[:, : self.signal.source_channels]
@@ -242,7 +245,7 @@ def regression_error(separator: MaskSeparator, unknown: Tensor, observed: Tensor
 
 
 def mask_error(separator: MaskSeparator, mixture: Tensor, observed: Tensor) -> Tensor:
-    """Return the same error of a mixture y that may have more channels than the observed source: ``|T(y) - b|``.
+    """Return the same error for a given mixture y, which may have more channels than the source: ``|T(y) - b|``.
 
     Args:
         separator: has the mask network.

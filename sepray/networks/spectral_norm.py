@@ -1,7 +1,7 @@
 """Spectral normalisation: weights whose largest singular value is 1 (Miyato et al., 2018).
 
-The singular value is computed at every use instead of by steps of power iteration, which keep a vector between updates:
-critics here are small, and a function of the weights alone is the same for one training and for several under
+The singular value is computed exactly at every use. The paper's power iteration keeps a vector between updates; critics
+here are small, and a function of the weights alone is the same for one training and for several under
 ``torch.func.vmap``. A convolution counts as the matrix ``[channels out, channels in * height * width]`` (section 2.1).
 """
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from .normalisation import group_norm
 
 Size = tuple[int, int]
+"""Height and width of an image."""
 
 
 def halved(size: Size, times: int) -> list[Size]:
@@ -31,8 +32,8 @@ def halved(size: Size, times: int) -> list[Size]:
 class Convolutions(nn.ModuleList):
     """5x5 convolutions with stride 2: ``[b, channels, h, w] -> [b, 2^(stages-1) width, ...]``, layer by layer.
 
-    Each doubles the channels of the one before; normalisation (``norm`` of its channels) and LeakyReLU follow
-    (``slope`` 0 is ReLU).
+    The first makes ``width`` channels, and each further one doubles them. Each is followed by normalisation (``norm``
+    of its channels) and LeakyReLU (``slope`` 0 is ReLU).
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class VariationalEncoder(nn.Module):
         self.code = nn.Linear(dense, 2 * code)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and logarithmic variance."""
+        """Return mean and logarithmic variance of the codes, ``[b, code]`` each."""
         hidden = torch.relu(self.dense(self.convolutions(image)[-1].flatten(1)))
         mean, log_variance = self.code(hidden).chunk(2, dim=-1)
         return mean, log_variance

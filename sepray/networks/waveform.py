@@ -1,16 +1,16 @@
 """Generators and discriminators of waveforms, and the base of the separators that have them (CycleGAN, S-SepGAN).
 
 After "S-SepGAN - GAN based music source separation" (ElAraby, Ni and Vu Tran), section 3, whose generator is that of
-CycleGAN (Zhu et al. 2017) with audio as "one-dimensional image". All signals are ``[batch, channel, time]``.
+CycleGAN (Zhu et al. 2017) with audio as a "one-dimensional image". All signals are ``[batch, channel, time]``.
 
 The paper says that convolutions are strided and one-dimensional; the sizes are those of its notebook (two stride-4
-convolutions, 8 residual blocks, nearest-neighbour upsampling, about 5.9 million weights). Neither gives kernels and
-widths, nor anything about the discriminator. Chosen here, so that the default generator has 5.87 million weights: 64
-channels, doubled by each strided convolution; kernels of 15 at both ends, of 8 with stride 4, of 7 after upsampling,
+convolutions, 8 residual blocks, nearest-neighbour upsampling, about 5.9 million weights). Neither source gives kernels
+and widths, nor anything about the discriminator. Chosen here, so that the default generator has 5.87 million weights:
+64 channels, doubled by each strided convolution; kernels of 15 at both ends, of 8 with stride 4, of 7 after upsampling,
 of 5 in the blocks. There is no output activation, since samples in units of the mixture's level go beyond 1.
 
-Normalisation is InstanceNorm, as in CycleGAN, written as a GroupNorm with one group for each channel: it has no running
-statistics, which change in the forward pass, as ``torch.func`` forbids.
+Normalisation is InstanceNorm, as in CycleGAN, written as a GroupNorm with one group for each channel: this has no
+running statistics, which would change in the forward pass, as ``torch.func`` forbids.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Upsample(nn.Module):
 
 
 class Generator(nn.Module):
-    """Waveform to waveform of the same, any length: ``[b, channels, time] -> [b, channels, time]``.
+    """Waveforms of any length to waveforms of the same length: ``[b, channels, time] -> [b, channels, time]``.
 
     Each item is divided by its level and its estimate multiplied by it, so the result does not depend on the unit. The
     signal is zero-padded at its end to a multiple of the strides' product, and the result cropped again.
@@ -173,7 +173,8 @@ class Windows(NamedTuple):
 
     Attributes:
         samples: length of a window.
-        start: first sample of each window, ``[batch]`` or ``[batch, source]``; None if items are no longer than it.
+        start: first sample of each window, ``[batch]`` or ``[batch, source]``; None if items are no longer than a
+            window.
     """
 
     samples: int
@@ -194,8 +195,11 @@ def draw_starts(time: int, samples: int, shape: Sequence[int], generator: torch.
     Args:
         time: samples of an item.
         samples: samples of a window, at most ``time``.
-        shape: shape of what is returned, integers from 0 to ``time - samples``.
+        shape: shape of the tensor to return.
         generator: source of the random numbers.
+
+    Returns:
+        integers from 0 to ``time - samples``.
     """
     return torch.randint(time - samples + 1, tuple(shape), generator=generator)
 
@@ -246,7 +250,7 @@ class WaveformConfig:
 
 
 class WaveformSeparator(Separator):
-    """Base of the separators that have a generator, mixture to source, and a discriminator for each wanted source.
+    """Base of separators with a generator (mixture to source) and a discriminator for each wanted source.
 
     Attributes:
         wanted: index and name of each source that has a generator, in the order of the config.
@@ -285,13 +289,13 @@ class WaveformSeparator(Separator):
         discriminators: tuple[str, ...],
         discriminators_loss: LossFunction,
     ) -> tuple[Phase, Phase]:
-        """Return the update of the generators and that of the discriminators, skipped where they have no weight.
+        """Return the generators' update and the discriminators', which is skipped where ``adversarial_weight`` is 0.
 
         Args:
-            generators: names of the modules that the first updates.
-            generators_loss: loss of the first; its batch's windows start where ``draw`` says.
-            discriminators: names of the modules that the second updates.
-            discriminators_loss: loss of the second.
+            generators: names of the modules that the first update changes.
+            generators_loss: loss of the first update, whose random tensors are those of ``draw``.
+            discriminators: names of the modules that the second update changes.
+            discriminators_loss: loss of the second update.
         """
         return (
             Phase("generators", generators, "generator_learning_rate", generators_loss, self.draw),
@@ -305,7 +309,7 @@ class WaveformSeparator(Separator):
         )
 
     def starts(self, items: int) -> dict[str, tuple[int, ...]]:
-        """Return the random tensors of window starts that a step needs: name -> shape."""
+        """Return name and shape of each tensor of window starts that a step needs."""
         raise TypeError(f"{type(self).__name__} must define starts()")
 
     def draw(self, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
@@ -319,6 +323,11 @@ class WaveformSeparator(Separator):
 
 
 def score(discriminator: nn.Module, *signals: Tensor) -> tuple[Tensor, ...]:
-    """Return a discriminator's scores ``[batch]`` of several batches ``[batch, channel, time]``, in one pass."""
+    """Return a discriminator's scores ``[batch, patch]`` of several batches of signals, in one pass.
+
+    Args:
+        discriminator: a ``WaveformDiscriminator``.
+        signals: ``[batch, channel, time]``, all of one shape.
+    """
     scores: Tensor = discriminator(torch.cat(signals))
     return scores.chunk(len(signals))

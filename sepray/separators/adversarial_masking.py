@@ -14,21 +14,22 @@ the filters doubled at each); each layer is divided by its spectral norm, and th
 
 Spectral normalisation (Miyato et al. 2018, algorithm 1) estimates the norm by one power iteration at each update of D,
 from a vector that it keeps from one update to the next and that starts at random. As in that paper no gradient flows
-through the vectors. The mask's update makes an iteration, too, but does not keep it.
+through the vectors. The mask's update makes an iteration too, but does not keep its vector.
 
-The mask network's convolutions end in ReLUs for sounds (A.2), and in DiscoGAN's leaky ones for images (A.1).
+The mask network's convolutions are followed by ReLU for sounds (A.2), and by DiscoGAN's leaky ReLU for images (A.1).
 
 Chosen here, where the paper is silent: D is updated first, then m, on the same batch; D's last layer is one linear
 score of the whole item; all levels are divided by that of the training mixtures, so that the unit of a recording does
 not matter; the learning rates, and betas (0.5, 0.999), are DCGAN's.
 
-D asks for whole digits, so masks of images decide: on MNIST (32 x 32, 800 mixtures) they are 0.54 in the mean where the
-mixture is bright, with a standard deviation of 0.35. Where sources do not overlap, a decided mask has a smaller error
-than half of the mixture only if less than a quarter of the energy goes to the wrong source. After 20 epochs (1,000
-updates) its PSNR is 14.4 dB, 1.8 below half of the mixture, which would be 37% decided wrongly; with a magnitude weight
-of 0.1 it is 14.7, with learning rates of 1e-3 14.7, and with 1e-3 for the mask alone 15.0. It is too short:
-with 2,400 mixtures and 1e-3 for the mask it is 15.8 after 1,950 updates and 16.2 (SSIM 0.80), that of half of the
-mixture (SSIM 0.76), after 3,900. The paper's 17.8 is of 12,000 mixtures, and of epochs that it does not count.
+D asks for whole digits, so masks of images go towards 0 and 1: on MNIST (32 x 32, 800 mixtures) their mean is 0.54
+where the mixture is bright, with a standard deviation of 0.35. Where sources do not overlap, a mask of zeros and ones
+has a smaller error than half of the mixture only if less than a quarter of the energy goes to the wrong source. After
+20 epochs (1,000 updates) the PSNR is 14.4 dB, 1.8 below half of the mixture, as if 38% of the energy went to the wrong
+source. With a magnitude weight of 0.1 it is 14.7 dB, with learning rates of 1e-3 14.7, and with 1e-3 for the mask alone
+15.0. The training is too short: with 2,400 mixtures and 1e-3 for the mask it reaches 15.8 dB after 1,950 updates, and
+after 3,900 the 16.2 dB of half of the mixture (SSIM 0.80, that of half 0.76). The paper's 17.8 dB (table 1) is of
+12,000 mixtures and an unstated number of epochs.
 """
 
 from __future__ import annotations
@@ -91,8 +92,8 @@ class NormalisedLayer(nn.Module):
     """A convolution (4x4, stride 2) or a linear layer whose weight is divided by its largest singular value.
 
     Attributes:
-        drawn: left vector of the power iteration after the discriminator's last update, ``[outputs]``; first a random
-            one.
+        drawn: left vector of the power iteration after the discriminator's last update, ``[outputs]``; at first it is
+            random.
     """
 
     drawn: Tensor
@@ -118,7 +119,7 @@ class NormalisedLayer(nn.Module):
 
 
 def power_iteration(matrix: Tensor, left: Tensor) -> tuple[Tensor, Tensor]:
-    """Return better left and right singular vectors of the largest singular value, ``[row]`` and ``[column]``.
+    """Return better estimates of the left and right vectors of the largest singular value, ``[row]`` and ``[column]``.
 
     Args:
         matrix: ``[row, column]``.
@@ -134,7 +135,7 @@ class ImageDiscriminator(nn.Module):
     It learns to give 1 for b and 0 for masked y. LeakyReLU (0.2) follows each convolution.
 
     Raises:
-        UsageError: images have fewer pixels than so many layers can halve.
+        UsageError: ``layers`` halvings leave no pixel of an image.
     """
 
     def __init__(self, channels: int, size: tuple[int, int], width: int, layers: int) -> None:
@@ -181,7 +182,7 @@ class AdversarialMasking(MaskSeparator):
         self.scale.copy_(level(self.magnitudes.encode(data["mixture"]), axes=3).square().mean().sqrt())
 
     def vectors(self) -> dict[str, Tensor]:
-        """Return by their buffers' names the left vectors ``[channels out]`` of all layers, one iteration on."""
+        """Return the left vectors ``[outputs]`` of all layers after one more iteration, by their buffers' names."""
         layers = [(name, module) for name, module in self.named_modules() if isinstance(module, NormalisedLayer)]
         return {f"{name}.drawn": layer.iterated()[0] for name, layer in layers}
 

@@ -1,10 +1,10 @@
-"""One mask for each frequency bin, the same for all items and times: what training gives without a look at the item.
+"""One mask value for each source and frequency bin, the same for all items and times, measured on the training items.
 
-A floor: a network of masks that is worse has learned less than the mean spectra of the sources. For each source and bin
-it is the share of the mixture's spectrum with the least squared error over the training items,
-``sum Re(S X*) / sum |X|^2``, kept to 0..1: measured once, before an epoch that does nothing. There are no
-hyperparameters. Sounds, ``[batch, channel, time]``, of any number of sources and channels, which share the masks. The
-CASS paper's music has ``n_fft`` 1024 and ``hop`` 768.
+This is a floor: a mask network that is worse has learned less than the mean spectra of the sources. The value is the
+share of the mixture's spectrum with the least squared error over the training items, ``sum Re(S X*) / sum |X|^2``,
+clamped to 0..1. It is measured once, before an epoch that does nothing. There are no hyperparameters. Signals are
+sounds ``[batch, channel, time]`` of any number of sources and channels; all channels have the same masks. The CASS
+authors' code has ``n_fft`` 1024 and ``hop`` 768 for music.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..contracts import Separator, Signal, Supervision, Tensors
 from ..errors import UsageError
 from ..signals.stft import Spectrogram
 
-_AT_ONCE = 16  # items whose spectra are in memory
+_AT_ONCE = 16  # items whose spectra are in memory at once
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class BinMask(Separator):
 
     @torch.no_grad()
     def prepare(self, data: Tensors) -> None:
-        """Take the masks of the least squared error on all items."""
+        """Set the masks to those of the least squared error over all training items."""
         shared = torch.zeros_like(self.masks, dtype=torch.float64)
         power = shared[0].clone()
         for mixtures, sources in zip(data["mixture"].split(_AT_ONCE), data["sources"].split(_AT_ONCE), strict=True):

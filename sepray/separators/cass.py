@@ -1,16 +1,16 @@
 """CASS: cross adversarial source separation via autoencoders (Ong, Chui and Yang).
 
-One separator, of which hyperparameters make three: the baseline autoencoders (Fig. 1; ``adversarial = 0``), CASS
-(Fig. 2; eq. 7 and 8) and CASS with cross adversarial training (Fig. 3; eq. 9; any ``cross`` weight above 0). What the
-authors published as code is another method, the configuration ``cass:published`` (``cass_published``).
+Hyperparameters make it one of three methods: the baseline autoencoders (Fig. 1; ``adversarial = 0``), CASS (Fig. 2;
+eq. 7 and 8) or CASS with cross adversarial training (Fig. 3; eq. 9; any ``cross`` weight above 0). The code that the
+authors published is another method, the configuration ``cass:published`` (``cass_published``).
 
 Each source i has an encoder and a decoder, together AE_i, and a discriminator D_i, each a ResNet-9. Chosen here, where
 the paper is silent: Adam; the mean square over all items, channels, bins and frames; one update of all autoencoders,
 then one of all discriminators on the same batch and on the estimates made before the autoencoders moved (one forward
 pass, not two); GroupNorm in place of batch normalisation.
 
-The paper gives no sizes for its ECG signals. The default frames are short (0.11 s at 128 Hz, 8 bins): they keep apart
-two beats that a longer frame would hold together, and the fetal error is lowest. Weights, losses and separation are
+The paper gives no sizes for its ECG signals. The default frames are short (0.11 s at 128 Hz, 8 bins): two beats that
+would share a longer frame lie in different ones, and the fetal error is lowest. Weights, losses and separation are
 float32; in training the networks may run in bfloat16 (``precision``; benchmarks/epoch.py has the figures).
 
 Levels. An item's mixture is divided by its root mean square before the transform, so that the unit of a recording does
@@ -19,8 +19,8 @@ spectrograms. So the squared error of a source of a tenth of the amplitude weigh
 term; with plain amplitudes it would be a hundredth, lost beside the cross entropy of any beta. A discriminator sees
 estimates of other sources in *their* units: it has to tell them by their form, not by their level.
 
-Beyond the paper, and off by default: critics may play for other losses (``critic_losses``), see the mixture beside what
-they judge (``critic_sees_mixture``), and have spectrally normalised weights (``spectral_norm``).
+Beyond the paper, and off by default: critics may have other losses (``critic_losses``), see the mixture beside the
+estimate (``critic_sees_mixture``), and have spectrally normalised weights (``spectral_norm``).
 """
 
 from __future__ import annotations
@@ -78,22 +78,22 @@ class Config:
     """Decay rates of Adam's moments."""
 
     critic_losses: CriticLosses = "paper"
-    """Adversarial loss: the paper's cross entropy; or weighted: the weighted sum of it, hinge, least squares and
-    feature matching, whose weights are hyperparameters of these names."""
+    """Adversarial loss: the paper's cross entropy; or weighted: a weighted sum of cross entropy, hinge, least squares
+    and feature matching, whose weights are hyperparameters of these names."""
     critic_sees_mixture: bool = False
     """Show critics the spectrogram of the mixture beside the one that they judge."""
     spectral_norm: bool = False
     """Divide every weight of the critics by its largest singular value."""
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "paper", "dense": 1024, "code": 100}
-    """Kept in the identity of studies: ``cass:logarithmic`` was once made of this class."""
+    """Fields and values kept in the identity of studies: ``cass:logarithmic`` was once a variant of this class."""
     LATER_FIELDS: ClassVar[Mapping[str, object]] = {
         "critic_losses": "paper",
         "critic_sees_mixture": False,
         "spectral_norm": False,
     }
-    """Field -> the value at which it is no part of the identity of studies: what older versions did, which lacked the
-    field."""
+    """Values at which these fields are left out of the identity of studies: older versions, which lacked the fields,
+    did the same."""
 
     def __post_init__(self) -> None:
         sizes = ("width", "depth", "stages", "discriminator_width", "discriminator_stages", "batch_size")
@@ -160,21 +160,22 @@ class Cass(CrossAdversarialSeparator):
         return values | {name: 0.01 for name, _, _ in self.crosses()}
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
-        """Note whether features are matched: where they are not, critics are not shown true sources for it."""
+        """Note whether features are matched; only then does the autoencoders' update show critics the true sources."""
         self.matches_features = hyperparameters.get("feature_matching", 0) != 0
 
     def weights(self, hyperparameters: Tensors) -> dict[str, Tensor | float]:
-        """Return the weight of each adversary that there is, by name; of a sum of one it is 1."""
+        """Return the weight of each adversarial loss by name; a single one has weight 1."""
         if len(self.adversaries) == 1:
             return dict.fromkeys(self.adversaries, 1.0)
         left_out = () if self.matches_features else ("feature_matching",)
         return {name: hyperparameters[name] for name in self.adversaries if name not in left_out}
 
     def seen(self, images: Tensor, mixture: Tensor) -> Tensor:
-        """Return what critics see, ``[image, channel, bins, frames]``: images, perhaps with their mixtures beside them.
+        """Return the critics' input ``[image, channel, bins, frames]``: images, with mixtures if critics see these.
 
         Args:
-            images: ``[image, channel, bins, frames]``, of the batch's items once or several times in their order.
+            images: ``[image, channel, bins, frames]``, one or more for each item: first one of every item in order,
+                then the next of every item, and so on.
             mixture: ``[batch, channel, time]``.
         """
         if not self.critic_sees_mixture:
@@ -206,7 +207,7 @@ class Cass(CrossAdversarialSeparator):
         return [decoder(encoder(image)) for encoder, decoder in zip(self.encoders, self.decoders, strict=True)]
 
     def targets(self, mixture: Tensor, sources: Tensor) -> list[Tensor]:
-        """Return what ``estimate`` should, of the true sources ``[batch, source, channel, time]``."""
+        """Return the targets of ``estimate``, from the true sources ``[batch, source, channel, time]``."""
         images = self._targets(mixture, sources)
         return [image / scale for image, scale in zip(images, self.source_scale, strict=True)]
 
@@ -216,7 +217,14 @@ class Cass(CrossAdversarialSeparator):
         return list(images.unbind(1))
 
     def persuasion(self, logits: Tensor, features: Tensor, real: Tensor, hyperparameters: Tensors) -> Tensor:
-        """Return what an autoencoder minimises so that a critic takes its images for real ones: the weighted sum."""
+        """Return an autoencoder's adversarial loss: the weighted sum over adversaries.
+
+        Args:
+            logits: the critic's logits of estimates, ``[batch]``.
+            features: the critic's features of estimates, ``[batch, feature]``; not read unless features are matched.
+            real: its features of the true sources, likewise.
+            hyperparameters: values of the hyperparameters.
+        """
         total = torch.zeros_like(hyperparameters["beta"])
         for name, weight in self.weights(hyperparameters).items():
             persuading = ADVERSARIES[name].persuading
@@ -227,12 +235,12 @@ class Cass(CrossAdversarialSeparator):
         return total
 
     def acceptance(self, logits: Tensor, hyperparameters: Tensors) -> Tensor:
-        """Return a critic's loss by its logits of real images: the weighted sum over adversaries."""
+        """Return a critic's loss on real images, from its logits ``[batch]``: the weighted sum over adversaries."""
         losses = [w * ADVERSARIES[name].real(logits) for name, w in self.weights(hyperparameters).items()]
         return torch.stack(losses).sum()
 
     def rejection(self, logits: Tensor, hyperparameters: Tensors) -> Tensor:
-        """Return a critic's loss by its logits of images that are not real: the weighted sum over adversaries."""
+        """Return a critic's loss on estimates, from its logits ``[batch]``: the weighted sum over adversaries."""
         losses = [w * ADVERSARIES[name].fake(logits) for name, w in self.weights(hyperparameters).items()]
         return torch.stack(losses).sum()
 
@@ -286,7 +294,7 @@ def autoencoder_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, rando
 
 
 def _judged(cass: Cass, critic: nn.Module, images: Tensor, real: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return a critic's logits of images, and where they are matched its features of these and of real ones."""
+    """Return a critic's logits of images and, where features are matched, its features of these and of real images."""
     if not cass.matches_features:
         return critic(images), images, real
     judge = cast(Discriminator, critic)

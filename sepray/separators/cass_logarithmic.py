@@ -1,21 +1,22 @@
 """The CASS authors' autoencoders with losses of logarithmic magnitudes. Known as ``cass:logarithmic``.
 
-``cass:published`` does what the authors' code does; this method, which had that name before, differs from it in
-networks and losses, and keeps its name's old studies and models. For each source five 5x5 convolutions with stride 2, a
-dense layer and a Gaussian code; the mirrored decoder ends in a sigmoid, and the estimate is that mask times the
-mixture. Autoencoders minimise 5 L1 of ``log(1 + magnitude)`` + L1 of the features at the discriminator's third
-convolution + 0.01 KL of the code, decoders in addition 0.1 times the adversarial term; discriminators minimise the mean
+``cass:published`` does what the authors' code does. This method was once named so; it differs in networks and losses,
+and is here so that studies and models of that time can be used. For each source there are five 5x5 convolutions with
+stride 2, a dense layer and a Gaussian code; the mirrored decoder ends in a sigmoid, and the estimate is that mask times
+the mixture. Autoencoders minimise 5 L1 of ``log(1 + magnitude)`` + L1 of the features at the discriminator's third
+convolution + 0.01 KL of the code, decoders in addition 0.1 times the adversarial term. Discriminators minimise the mean
 of their two cross entropies + 0.1 times the sum of the cross terms. Any of these weights can be searched.
 
-Unlike ``cass:published`` it is trained on the mixture's magnitudes, which it gets when it separates, and an estimate
-does not depend on other items, in training either: GroupNorm replaces batch normalisation. On bassoon and saxophone it
-learns less: nothing normalises the encoder's dense layer, and its units die (``benchmarks/cass_code.py`` has figures
-of ``cass:published``).
+Unlike ``cass:published`` it is trained on the mixture's magnitudes, as in separation. Estimates do not depend on other
+items of a batch, not even in training: GroupNorm replaces batch normalisation. On bassoon and saxophone it learns less:
+nothing normalises the encoder's dense layer, and its units die (``benchmarks/cass_code.py`` has figures of
+``cass:published``).
 
 Chosen here:
 
 - Networks and losses see ``log(1 + magnitude)`` of a mixture of unit root mean square; masks multiply magnitudes.
-- The KL divergence is a mean over a code's dimensions, as the L1 error is over bins (their sum left codes empty).
+- The KL divergence is a mean over a code's dimensions, as the L1 error is over bins. (Summed over dimensions, it left
+  codes empty.)
 - The adversarial term reaches the decoder through a code that is held fixed. Separation takes the mean of the code.
 - Discriminators have as many convolutions as encoders, and one output.
 - A mask has exactly the spectrogram's size, and no gradient of a discriminator's update reaches an autoencoder.
@@ -41,11 +42,11 @@ from ..networks.variational import FeatureDiscriminator, MaskDecoder, Variationa
 from ..signals.stft import Spectrogram
 
 VARIANT_OF = "cass"
-"""Its configurations are named ``cass:logarithmic...`` (``registry``)."""
+"""This module's configurations are named ``cass:logarithmic...`` (``registry``)."""
 STORED_AS = "published"
-"""Value of ``variant`` in what is stored."""
+"""Value of ``variant`` in stored configurations."""
 NAMED_BEFORE = "cass:published"
-"""What these configurations were named before: a study that was begun by that name goes on with them."""
+"""Former name of these configurations: a study that was begun under it goes on with them."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Config:
         "depth": 4,
         "precision": "float32",
     }
-    """Kept in the identity of studies: this configuration was once one of ``cass``, which has these fields."""
+    """Fields and values kept in the identity of studies: this class was once part of ``cass``, which has the fields."""
 
     def __post_init__(self) -> None:
         sizes = ("width", "stages", "discriminator_width", "discriminator_stages", "dense", "code", "batch_size")
@@ -132,7 +133,7 @@ class LogarithmicCass(VariationalSeparator):
         return self.spectrogram.encode(mixture / level(mixture))
 
     def targets(self, mixture: Tensor, sources: Tensor) -> list[Tensor]:
-        """Return what ``estimate`` should, of the true sources ``[batch, source, channel, time]``."""
+        """Return the targets of ``estimate``, from the true sources ``[batch, source, channel, time]``."""
         sources = sources / level(mixture)[:, None]
         images = self.spectrogram.encode(sources.flatten(0, 1)).unflatten(0, sources.shape[:2])
         return list(images.log1p().unbind(1))
@@ -141,12 +142,7 @@ class LogarithmicCass(VariationalSeparator):
     def separate(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channel, time]``, ``time >= n_fft``, into ``[batch, source, channel, time]``."""
         gain, whole = level(mixture), self.magnitudes(mixture)
-        frames = whole.shape[-1]
-        pieces = F.pad(whole, (0, -frames % self.frames)).unflatten(-1, (-1, self.frames)).movedim(-2, 1)
-        masks = [
-            mask.unflatten(0, pieces.shape[:2]).movedim(1, -2).flatten(-2)[..., :frames]
-            for mask in self.masks(pieces.flatten(0, 1))
-        ]
+        masks = self.masks_in_pieces(whole)
         return torch.stack([self.spectrogram.decode(mask * whole, mixture / gain) * gain for mask in masks], dim=1)
 
 

@@ -1,26 +1,27 @@
 """CASS as its authors published it as code: variational autoencoders that make masks. Known as ``cass:published``.
 
-Another method than the paper's text (``cass``). For each source five 5x5 convolutions with stride 2, a dense layer and
-a Gaussian code; the mirrored decoder ends in a sigmoid, and the estimate is that mask times the mixture's magnitudes.
-Autoencoders minimise 5 L1 of the magnitudes + L1 of the features at the discriminator's third convolution + 0.01 KL of
-the code, decoders in addition 0.1 times the adversarial term; discriminators minimise the mean of their two cross
-entropies + 0.1 times the sum of the cross terms. Any of these weights can be searched. Networks see ``log(1 +
-magnitude)``; all layers are batch normalised, dense ones too.
+This is not the method of the paper's text (``cass``). For each source there are five 5x5 convolutions with stride 2, a
+dense layer and a Gaussian code; the mirrored decoder ends in a sigmoid, and the estimate is that mask times the
+mixture's magnitudes. Autoencoders minimise 5 L1 of the magnitudes + L1 of the features at the discriminator's third
+convolution + 0.01 KL of the code, decoders in addition 0.1 times the adversarial term. Discriminators minimise the mean
+of their two cross entropies + 0.1 times the sum of the cross terms. Any of these weights can be searched. Networks see
+``log(1 + magnitude)``; all layers are batch normalised, dense ones too.
 
-As in the code, autoencoders are trained on the sum of the sources' magnitudes, which no recording has: where sources
-meet in a bin, the mixture's is smaller. ``cass:published_mixture`` is trained on what it separates.
+As in the code, autoencoders are trained on the sum of the sources' magnitudes. No recording has these magnitudes: where
+sources meet in a bin, the mixture's is smaller. ``cass:published_mixture`` is trained on mixtures' magnitudes, as in
+separation.
 
 The code departs from the paper's text: convolutional autoencoders with masks instead of ResNet-9; 5 L1 + features
 instead of 0.9 MSE + 0.1 BCE; cross terms of 0.1 (0.01); a learning rate of 2e-5 (1e-5 and 1e-6); batches of 4 (50).
 
 Chosen here:
 
-- A mixture is scaled to a root mean square of 0.12, about that of Bach10's at full scale, so that any unit gives the
-  same result and the weights mean what they mean in the code.
+- A mixture is scaled to a root mean square of 0.12, about that of Bach10's mixtures (full scale is 1). So any unit
+  gives the same result, and the weights mean what they mean in the code.
 - Autoencoders are updated together, then the discriminators on the same estimates; the code takes a new pass for each
   of discriminator, encoder and decoder. No gradient of a discriminator's update reaches an autoencoder.
 - The adversarial term reaches the decoder through a code that is held fixed. Separation takes the mean of the code.
-- A mask has exactly the spectrogram's size; the code's lacks a bin, and is put back one bin off.
+- A mask has exactly the spectrogram's size; the code's mask lacks a bin, and is padded so that it lies one bin off.
 - Dense layers fix the number of frames, so the spectrogram of a longer signal is masked in pieces of that many frames,
   the last one zero-padded.
 """
@@ -46,9 +47,9 @@ from ..networks.variational import divergence
 from ..signals.stft import Spectrogram
 
 VARIANT_OF = "cass"
-"""Its configurations are named ``cass:published...`` (``registry``)."""
+"""This module's configurations are named ``cass:published...`` (``registry``)."""
 STORED_AS = "published_code"
-"""Value of ``variant`` in what is stored; ``published`` is that of ``cass_logarithmic``, which had the name before."""
+"""Value of ``variant`` in stored configurations; ``published`` is that of ``cass_logarithmic``, once named so."""
 
 LEVEL = 0.12
 """Root mean square that mixtures are scaled to."""
@@ -86,7 +87,7 @@ class Config:
     """Decay rates of Adam's moments."""
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": STORED_AS}
-    """Tells its stored configurations from those of the other variants of ``cass``."""
+    """Field by which stored configurations of this class are told from those of the other variants of ``cass``."""
 
     def __post_init__(self) -> None:
         sizes = ("width", "stages", "discriminator_width", "discriminator_stages", "dense", "code", "batch_size")
@@ -102,7 +103,7 @@ class Config:
 
 
 MIXTURE = Config(trained_on="mixture")
-"""Trained on mixtures' magnitudes: what it gets when it separates."""
+"""Trained on mixtures' magnitudes, as in separation."""
 SMALL = Config(
     n_fft=256,
     hop=64,
@@ -147,19 +148,14 @@ class MaskCass(VariationalSeparator):
         return images
 
     def targets(self, mixture: Tensor, sources: Tensor) -> list[Tensor]:
-        """Return what ``estimate`` should, of the true sources ``[batch, source, channel, time]``."""
+        """Return the targets of ``estimate``, from the true sources ``[batch, source, channel, time]``."""
         return list(self.true_magnitudes(mixture, sources).log1p().unbind(1))
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
         """Separate ``[batch, channel, time]``, ``time >= n_fft``, into ``[batch, source, channel, time]``."""
         gain, whole = _gain(mixture), self.magnitudes(mixture)
-        frames = whole.shape[-1]
-        pieces = F.pad(whole, (0, -frames % self.frames)).unflatten(-1, (-1, self.frames)).movedim(-2, 1)
-        masks = [
-            mask.unflatten(0, pieces.shape[:2]).movedim(1, -2).flatten(-2)[..., :frames]
-            for mask in self.masks(pieces.flatten(0, 1))
-        ]
+        masks = self.masks_in_pieces(whole)
         return torch.stack([self.spectrogram.decode(mask * whole, mixture * gain) / gain for mask in masks], dim=1)
 
 
@@ -208,5 +204,5 @@ def rejection_loss(cass: MaskCass, batch: Tensors, hyperparameters: Tensors, ran
 
 
 def _gain(mixture: Tensor) -> Tensor:
-    """Return what scales each mixture to ``LEVEL``, ``[batch, 1, 1]``."""
+    """Return the factor that scales each mixture to ``LEVEL``, ``[batch, 1, 1]``."""
     return LEVEL / level(mixture)

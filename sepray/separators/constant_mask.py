@@ -2,10 +2,10 @@
 
 The baseline Const of "Neural separation of observed and unobserved distributions" (under review for ICLR 2019) "uses
 the original mixture as the estimate" (section 4), so the share is 1 unless another is given. Half of the mixture has a
-smaller error where sources are equally loud (its error's power is a quarter of that of ``b - a``, against all of that
-of b for the estimate of a); no share has another scale-invariant measure. Nothing is trained and there are no
-hyperparameters. Any signal: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``, in the
-mixture's unit. Scale-invariant measures are those of the unprocessed mixture, relative errors are not.
+smaller error where sources are equally loud: as an estimate of a, its error is ``(b - a) / 2``, that of the whole
+mixture is b. Scale-invariant measures are those of the unprocessed mixture, whatever the share. Nothing is trained and
+there are no hyperparameters. Signals may be of any kind: ``[batch, channel, *signal]`` gives ``[batch, source, channel,
+*signal]``, in the mixture's unit.
 """
 
 from __future__ import annotations

@@ -22,10 +22,10 @@ What the text leaves open, and what is chosen here:
   al., ``cycle_weight |G_B2A(G_A2B(s)) - s|_1``, and D_B then sees ``G_A2B(s)``.
 - |.|_1 is the mean over items, channels and samples.
 - Levels: mixtures and sources are divided by the root mean square of all training mixtures together, so that no
-  discriminator can tell estimates by their loudness; in separation a mixture is divided by its own.
+  discriminator can tell estimates by their loudness; in separation a mixture is divided by its own level.
 - A step updates all generators, then all discriminators on the same windows and on what the generators made before
   their update. Mixture and sources of a step are independent items; their windows are drawn independently.
-- A source that is not ``wanted`` is a share of the rest, see ``WaveformSeparator.separate``.
+- The estimate of a source that is not ``wanted`` is a share of the rest (``WaveformSeparator.separate``).
 
 The authors find the output of this method to be "more of domain transfer" than the component of the mixture (section
 4): only the cycle ties an estimate to its mixture, and a cycle can hide in the estimate what it has to restore. The
@@ -72,7 +72,13 @@ DEBUG = Config(width=4, blocks=1, discriminator_width=4, discriminator_stages=2,
 
 
 class Cyclegan(WaveformSeparator):
-    """The separator; see the module's description. ``generators`` are the G_B2A, ``remixers`` the G_A2B."""
+    """The separator; see the module's description.
+
+    Attributes:
+        generators: G_B2A of each wanted source.
+        remixers: G_A2B of each wanted source.
+        source_level: root mean square of all training mixtures.
+    """
 
     supervision = Supervision.UNPAIRED_SOURCES
     config: Config
@@ -104,7 +110,7 @@ class Cyclegan(WaveformSeparator):
         return self.adversarial_phases(("generators", "remixers"), generators_loss, discriminators, discriminators_loss)
 
     def starts(self, items: int) -> dict[str, tuple[int, ...]]:
-        """Windows of mixtures and of each wanted source start independently."""
+        """Return the shapes of the starts of mixtures' and of wanted sources' windows, which are independent."""
         return {"mixture_start": (items,), "source_start": (items, len(self.wanted))}
 
     def windows(self, batch: Tensors, random: Tensors) -> tuple[Tensor, Tensor]:

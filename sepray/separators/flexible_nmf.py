@@ -1,8 +1,9 @@
 """The flexible framework: local Gaussian sources whose powers are products of non-negative factors, by generalised EM.
 
 After Ozerov, Vincent and Bimbot, "A general flexible framework for the handling of prior information in audio source
-separation" (IEEE Transactions on Audio, Speech, and Language Processing 20, 2012); with spectral patterns learned from
-samples of each source it is the method that SSGAN is compared with under the name OZE. Sounds of one or two channels.
+separation" (IEEE Transactions on Audio, Speech, and Language Processing 20, 2012). With spectral patterns learned from
+samples of each source, it is the method that the SSGAN paper compares with under the name OZE. Signals are sounds of
+one or two channels.
 
 In a bin, the image of source j is ``A_j s_j``, where s_j has one or more independent normal subsources of one variance
 v_j, and A_j mixes them into the channels. The mixture is the sum of all images and a little noise. The framework's
@@ -57,8 +58,8 @@ from ..signals.spatial import diagonal, inverse, product, wiener
 Mixing = Literal["instantaneous", "convolutive"]
 _FLOOR = 1e-6  # power, in units of an item's mean
 _TINY = 1e-10
-_NOISE = (1e-2, 1e-4)  # the first and the last iteration's, in units of the mixture's mean power
-_LAST_NOISE = 1e-8  # in the estimates, so that every covariance has an inverse
+_NOISE = (1e-2, 1e-4)  # power in the first and in the last iteration, in units of the mixture's mean power
+_LAST_NOISE = 1e-8  # the same for the estimates, so that every covariance has an inverse
 _BATCH = 16  # mixtures that are separated at once
 
 
@@ -80,7 +81,7 @@ class Config:
     bands: int = 0
     """Bands of each source's filter; 0: no filter."""
     mixing: Mixing = "instantaneous"
-    """Mixing into two channels: the same gains at all frequencies, or convolutive: others in each."""
+    """Mixing into two channels: instantaneous (the same gains at all frequencies) or convolutive (others in each)."""
     spatial_rank: int = 2
     """Subsources of a source in two channels: 1, from one direction, or 2, diffuse."""
 
@@ -279,7 +280,7 @@ class FlexibleModel:
 
 
 def step(bases: Tensor, power: Tensor, model: Tensor) -> Tensor:
-    """Return what multiplies the activations: ``sqrt(W' (P / V^2) / W' (1 / V))``, for the Itakura-Saito divergence.
+    """Return the factors of the activations: ``sqrt(W' (P / V^2) / W' (1 / V))``, for the Itakura-Saito divergence.
 
     Args:
         bases: W, ``[..., feature, component]``.
@@ -311,7 +312,7 @@ def factorized(power: Tensor, patterns: Tensor, updates: int) -> tuple[Tensor, T
 
 
 def divergence(power: Tensor, model: Tensor) -> Tensor:
-    """Return the Itakura-Saito divergence ``P / V - log(P / V) - 1`` of two of one shape, its mean over all entries."""
+    """Return the Itakura-Saito divergence of tensors of one shape: the mean of ``P / V - log(P / V) - 1``; a scalar."""
     ratio = power / model.clamp(min=_TINY)
     return torch.mean(ratio - ratio.log() - 1)
 
@@ -361,6 +362,6 @@ def first_mixing(sources: int, spectrum: Tensor, rank: int) -> Tensor:
 
 
 def noise_share(iteration: int, iterations: int) -> float:
-    """Return the noise's share of the mixture's power: its root falls in equal steps from the first to the last."""
+    """Return the noise's share of the mixture's power in an iteration: its root falls in equal steps."""
     first, last = (share**0.5 for share in _NOISE)
     return float((first + (last - first) * iteration / max(iterations - 1, 1)) ** 2)

@@ -289,6 +289,15 @@ def test_a_member_that_is_cut_short_is_none(tmp_path):
         pictures[1].read()
 
 
+def test_a_shortened_tar_is_not_said_to_unpack_to_too_much(tmp_path):
+    path = tmp_path / "x.tar"
+    content = tarfile.TarInfo("a.png")
+    content.size = 4096
+    path.write_bytes(content.tobuf() + bytes(1024))
+    with pytest.raises(UsageError, match=r"x\.tar is no sound archive: unexpected end of data$"):
+        images.pictures(path)
+
+
 def test_packed_members_are_unpacked_up_to_the_limit_alone(tmp_path, monkeypatch):
     path = tmp_path / "x.tar.gz"
     path.write_bytes(_tar_of(3, gzip.compress))

@@ -142,7 +142,7 @@ def test_entry_that_another_user_has_rewritten_is_made_again(tmp_path, capsys, m
     assert entry.tensors["ramp"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert entry.facts == {"names": ["a", "b"]}
     assert (
-        "may be of another user's making (SEPRAY_TRUST_CACHE=1 takes it): building it again" in capsys.readouterr().err
+        "may have been made by another user (SEPRAY_TRUST_CACHE=1 takes it): building it again" in capsys.readouterr().err
     )
     reseal(entry_of(tmp_path), change)
     monkeypatch.setenv("SEPRAY_TRUST_CACHE", "1")

@@ -93,7 +93,7 @@ def test_what_another_user_has_made_is_made_again(on, bucket, make, find, told, 
     with pytest.raises(AssertionError, match="although it is in the cache"):
         find(on("two"))
     assert told() == (
-        f"{URI}/{copy.name} may be of another user's making (SEPRAY_TRUST_CACHE=1 takes it): building it again\n"
+        f"{URI}/{copy.name} may have been made by another user (SEPRAY_TRUST_CACHE=1 takes it): building it again\n"
     )
     assert not list(shared_copies.local_folder(URI).iterdir())
     monkeypatch.setenv("SEPRAY_TRUST_CACHE", "1")
@@ -113,7 +113,7 @@ def test_forged_values_with_fitting_digests_are_made_again(on, bucket, make, fin
     reseal(copy, lambda header, tensors: tensors["ramp"].add_(1))
     with pytest.raises(AssertionError):
         find(on("two"))
-    assert "may be of another user's making" in told()
+    assert "may have been made by another user" in told()
 
 
 @pytest.mark.parametrize("damage", ["tensor", "header", "truncated", "longer", "empty", "short", "swapped"])

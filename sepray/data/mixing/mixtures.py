@@ -1,7 +1,7 @@
 """Random crops of pieces, and mixtures of these.
 
 Everything random in an item comes from a generator of its own, seeded by the task's seed, the split and the item's
-number: so items depend neither on the machine nor on how many there are.
+number: so an item depends neither on the machine nor on the number of items.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LIMITS: Limits = {"item_samples": (2, 2**24), "sample_rate": (1000, 192000), "st
 """Limits of the fields that all tasks of recordings have."""
 
 _ATTEMPTS = 16
-_AUDIBLE = 0.03  # of a source's root mean square in the piece: -30 dB
+_AUDIBLE = 0.03  # least root mean square of a crop, as a share of the piece's: -30 dB
 
 
 class MixtureConfig(Protocol):
@@ -79,12 +79,12 @@ class MixtureConfig(Protocol):
 class Crops:
     """Random crops of pieces in which the sources can be heard.
 
-    A crop in which a source is more than 30 dB below its level in the piece is drawn again, a few times; then the best
-    of those drawn is taken. (A rest scores -60 dB or +60 dB of SI-SDR, and teaches little.)
+    A crop in which a source is more than 30 dB below its level in the piece is drawn again, up to 16 times; then the
+    best of these crops is taken. (A rest scores -60 dB or +60 dB of SI-SDR, and teaches little.)
 
     Args:
-        pieces: all at least ``samples`` long.
-        sources: names of those that are cropped together, at the same time.
+        pieces: pieces, all at least ``samples`` long.
+        sources: names of the sources that are cropped together, at the same time.
         samples: length of a crop.
         audible: how many of the sources, from the first on, should be heard; default: all.
     """
@@ -97,7 +97,10 @@ class Crops:
         self._levels: dict[tuple[int, str], float] = {}
 
     def draw(self, random: np.random.Generator, turn: int | None = None) -> tuple[Array, int]:
-        """Return ``[source, channel, time]`` of a piece, and its number: random, or ``turn`` modulo their number."""
+        """Return a crop ``[source, channel, time]`` and the index of its piece.
+
+        The piece is drawn at random, or has the index ``turn`` modulo the number of pieces.
+        """
         best, loudest = None, -1.0
         for _ in range(_ATTEMPTS):
             index = int(random.integers(len(self.pieces))) if turn is None else turn % len(self.pieces)
@@ -159,7 +162,7 @@ def cropped_plan(
     left_out: Sequence[str],
     fill: Callable[[Mapping[str, Array]], None],
 ) -> Plan:
-    """Return how to make the items of a task of recordings; its facts name the recordings that they are made of.
+    """Return how to make the items of a task of recordings; the plan's facts name the recordings.
 
     Training items are ``config.stretch`` times as long as the others, or as long as the shortest training piece.
 

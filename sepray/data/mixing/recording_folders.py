@@ -14,7 +14,7 @@ from ..cache import Kept, Plan, kept_files
 from .splitting import Track
 
 SYNTHESISED = ":synthesised:"
-"""Given in place of a folder: a few small files of its layout are made in the cache (for tests, and to try a task)."""
+"""Given in place of a folder: small files in its layout are made in the cache (for tests, or to try a task)."""
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
 """Suffixes of the files that are taken for recordings."""
@@ -46,9 +46,9 @@ class RecordingDecoder(NamedTuple):
     """Decodes recordings at the rate and with the channels of a task.
 
     Attributes:
-        version: version of the samples that it makes; part of the key of cached ones.
+        version: version of the decoded samples; part of the key of cached ones.
         decode: returns shapes and a function that fills arrays of these shapes, from a file, a rate in Hz and a number
-            of channels; refuses a file with a UsageError.
+            of channels; refuses a file by a UsageError.
     """
 
     version: int
@@ -61,14 +61,14 @@ def decoded_files(
     """Decode files, each once: the decoded ones are kept in the folder ``cache``.
 
     Returns:
-        the decoded files, and of the files that were refused the reasons.
+        the decoded files, and the reasons why others were refused.
     """
     key = {"rate": rate, "channels": channels, "version": decoder.version}
     return kept_files(cache, "sound", files, key, lambda file: Plan(*decoder.decode(file, rate, channels)), "decoding")
 
 
 def sound_files(folder: Path) -> list[Path]:
-    """Return all recordings in a folder and the folders in it, sorted; links out of it are refused."""
+    """Return all recordings in a folder and below it, sorted; links out of the folder are refused."""
     found = [p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()]
     found = sorted(p for p in found if not is_clutter(p.relative_to(folder)))
     refuse_links(found, folder)
@@ -103,8 +103,9 @@ def tracks_in(folder: Path) -> list[Track]:
 def _with_split(track: Track, tracks: Sequence[Track]) -> Track:
     """Return a track with the split assigned to it, if any.
 
-    Where ``tracks`` has a validation split, all others are to train on. Where it has not, but all 14 of MUSDB18's
-    validation tracks, these are it. Otherwise training tracks are free: a share of them becomes the validation split.
+    Where some of ``tracks`` are in the validation split, tracks without a split are for training. Where none is, but
+    all 14 of MUSDB18's validation tracks are there, these become the validation split. Otherwise training tracks get no
+    split, and a share of them will be drawn for validation.
     """
     to_learn_from = {_title(other) for other in tracks if other.split in ("", "train")}
     split = track.split
@@ -140,13 +141,13 @@ def refuse_unusable(problems: Sequence[str], skip_bad: bool, usable: int, least:
 
     Args:
         problems: why recordings cannot be used, one line each.
-        skip_bad: whether these are left out instead.
+        skip_bad: whether to leave these recordings out instead.
         usable: number of recordings that can be used.
-        least: how many are needed.
+        least: number of recordings that are needed.
         what: name of the recordings and their folder, for the message.
 
     Raises:
-        UsageError: there are problems and they shall not be left out, or fewer than ``least`` are usable.
+        UsageError: there are problems and ``skip_bad`` is false, or fewer than ``least`` recordings are usable.
     """
     if problems and not skip_bad:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""

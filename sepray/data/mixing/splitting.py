@@ -18,7 +18,7 @@ from ...errors import UsageError
 
 Array = NDArray[np.float32]
 Reader = Callable[[], Tensor]
-"""Opens ``[channel, time]``."""
+"""Opens the samples of a recording, ``[channel, time]``."""
 
 _SAMPLES_AT_ONCE = 1 << 20  # of a sum over a piece
 
@@ -29,9 +29,9 @@ class Piece:
 
     Attributes:
         name: name of the piece in messages.
-        identity: digests of its files and, where it is a stretch, first and last sample; no other piece's.
+        identity: digest of its files and, for a stretch, where it starts and stops; no other piece has the same.
         start: first sample.
-        stop: last sample and one.
+        stop: number of the last sample, plus one.
         parts: for each source the recordings that add up to it, each with its sign.
     """
 
@@ -45,7 +45,13 @@ class Piece:
         return self.stop - self.start
 
     def crop(self, source: str, start: int, samples: int) -> Array:
-        """Return ``[channel, time]`` from ``start`` (counted within the piece) on; silence for a source of no parts."""
+        """Return samples ``[channel, time]`` of a source; a source of no parts is silent.
+
+        Args:
+            source: name of the source.
+            start: first sample, counted from the start of the piece.
+            samples: number of samples.
+        """
         cuts = [
             sign * read()[:, self.start + start : self.start + start + samples].numpy()
             for sign, read in self.parts[source]
@@ -90,7 +96,7 @@ class Decoded(Protocol):
     """A decoded file, which holds ``[channel, time]`` under one name or more."""
 
     def tensor(self, name: str) -> Tensor:
-        """Return one of them."""
+        """Return the samples ``[channel, time]`` of this name."""
         ...
 
 
@@ -121,7 +127,7 @@ def pieces_of_tracks(
     item: tuple[int, int],
     problems: list[str],
 ) -> list[Piece]:
-    """Return the tracks whose recordings can all be used; why others cannot is added to ``problems``.
+    """Return a piece for each track whose recordings can all be used.
 
     Args:
         tracks: any number of tracks.
@@ -129,7 +135,7 @@ def pieces_of_tracks(
         decoded: recordings that could be decoded; a track that lacks one is passed over.
         digests: digest of each file's content.
         item: least number of samples of a piece, and their rate in Hz.
-        problems: list to which one line is added for each track that cannot be used.
+        problems: list to which a line is added for each track that is too short, a copy, or of unequal stems.
     """
     _, rate = item
     pieces = []
@@ -140,7 +146,7 @@ def pieces_of_tracks(
             continue
         readers = {stem: _reader(decoded[track.stems[stem]], stem if track.packed else "samples") for stem in used}
         lengths = {stem: int(readers[stem]().shape[1]) for stem in used}
-        if max(lengths.values()) - min(lengths.values()) > 1:  # one: where recordings of two rates are rounded
+        if max(lengths.values()) - min(lengths.values()) > 1:  # 1: lengths of recordings of two rates are rounded
             listed = ", ".join(f"{track.stems[stem].name} {length / rate:.6g} s" for stem, length in lengths.items())
             problems.append(f"{track.name} has stems of unequal length: {listed}")
             continue
@@ -151,7 +157,7 @@ def pieces_of_tracks(
 
 
 def _usable(pieces: Iterable[Piece], item: tuple[int, int], problems: list[str]) -> list[Piece]:
-    """Return the pieces that are as long as an item and no copy of an earlier one; add the others to ``problems``."""
+    """Return the pieces that are as long as an item and no copies; add a line to ``problems`` for each other piece."""
     long_enough = []
     for piece in pieces:
         reason = too_short(piece, *item)
@@ -163,7 +169,7 @@ def _usable(pieces: Iterable[Piece], item: tuple[int, int], problems: list[str])
 
 
 def partition(names: Iterable[str], validation: int, test: int, seed: int) -> dict[str, list[str]]:
-    """Return the names of each split: ``validation`` and ``test`` of them, drawn at random, and the rest to train."""
+    """Return the names of each split: so many for validation and test, drawn at random, and the rest for training."""
     order = sorted(names)
     np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(len(SPLITS),))).shuffle(order)
     cuts = {"test": order[:test], "validation": order[test : test + validation], "train": order[test + validation :]}
@@ -171,7 +177,7 @@ def partition(names: Iterable[str], validation: int, test: int, seed: int) -> di
 
 
 def share_of(count: int, fraction: float) -> int:
-    """Return how many of ``count`` a fraction is: at least one, and less than half."""
+    """Return how many of ``count`` (three or more) a fraction is: at least one, and less than half."""
     return max(1, min(round(count * fraction), (count - 1) // 2))
 
 
@@ -180,14 +186,14 @@ def divide(
 ) -> dict[str, list[Piece]]:
     """Return the pieces of each split; those of one group (a speaker, an original recording) stay together.
 
-    Fewer than three groups cannot be divided among three splits: then each piece is cut into three stretches, the
-    first to train on, the last to test on. (So S-SepGAN 3.3 has one long recording cut into files.)
+    Fewer than three groups cannot be divided among three splits. Then each piece is cut into three stretches: the first
+    for training, the last for the test. (The S-SepGAN paper, 3.3, cuts one long recording into files.)
 
     Args:
         pieces: one or more pieces.
         groups: group of each piece, by the piece's identity.
-        validation: share of the groups, or of each piece, that is the validation split.
-        test: share that is the test split.
+        validation: share of the groups, or of each piece, for the validation split.
+        test: the same share for the test split.
         seed: random seed of the division.
         samples: least samples of a stretch.
 
@@ -220,7 +226,7 @@ def too_short(piece: Piece, samples: int, rate: int) -> str | None:
 
 
 def without_copies(pieces: Iterable[Piece], problems: list[str]) -> list[Piece]:
-    """Return the pieces without those whose content an earlier one has, which are added to ``problems``."""
+    """Return the pieces whose content no earlier piece has; add a line to ``problems`` for each copy."""
     first: dict[str, str] = {}
     different = []
     for piece in pieces:

@@ -25,13 +25,13 @@ Dealt = tuple[PiecePairs, list[dict[str, str]], list[str]]
 RATIO_LIMITS = (-60, 60)
 """Lowest and highest level of the first source over the second, in dB."""
 
-_VERSION = 1  # of what is kept of items beside their samples
+_VERSION = 1  # version of the facts and labels that are kept beside the samples
 
 _LIMITS: Limits = {**mixtures.LIMITS, "validation_share": (0.01, 0.4), "test_share": (0.01, 0.4), **items(10**7)}
 
 
 class TwoFoldersConfig(mixtures.MixtureConfig, Protocol):
-    """Fields of such a task's configuration, beside one field per source: its folder."""
+    """Fields of the configuration of a task of two folders; a further field for each source names its folder."""
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
@@ -61,16 +61,16 @@ def check_config(config: TwoFoldersConfig, ratio: str) -> None:
 
 
 def one_group_each(piece: splitting.Piece, source: str, below: Path) -> str:
-    """Return a group for each recording."""
+    """Return the piece's identity as its group: each recording is a group of its own."""
     return piece.identity
 
 
 @dataclass(frozen=True)
 class TwoFolders:
-    """The data of such a task.
+    """The data of a task of two folders.
 
     Attributes:
-        task: name of the task; the names of its entries in the cache begin with it.
+        task: name of the task, with which the names of its cache entries begin.
         sources: names of the two sources, and of the fields of ``config`` that hold their folders.
         needs: text for each source that says what its folder should hold, and where to get that.
         config: the task's configuration.
@@ -79,7 +79,7 @@ class TwoFolders:
         synthesise: writes small recordings for ``:synthesised:`` into a folder, from a random seed.
         group: group that a piece belongs to, from the piece, its source and its file's path below the folder.
         group_names: what the groups of each source are called, in the plural, where they have several recordings.
-        tracks: whether test figures are of whole recordings of the first source.
+        tracks: whether the test split is scored on whole recordings of the first source.
     """
 
     task: str
@@ -123,7 +123,7 @@ class TwoFolders:
         return whole_tracks.tracks(cache, self.task, {**key, "most": self.config.test}, plan)
 
     def _described(self, cache: Path) -> tuple[dict[str, object], Callable[[], Dealt]]:
-        """Return what the data depend on, and a function that deals the recordings to the splits."""
+        """Return the key of the data's cache entries, and a function that deals the recordings to the splits."""
         folders = {source: self._folder(cache, source) for source in self.sources}
         files = {source: recording_folders.sound_files(folder) for source, folder in folders.items()}
         digests = file_digests(cache, sorted({file for several in files.values() for file in several}))

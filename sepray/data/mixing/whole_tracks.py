@@ -1,7 +1,7 @@
 """Whole recordings of a test split, on which separators are scored as papers do: each in one piece, however long.
 
-They lie in a cache entry of their own, one tensor for each, as long as it is; they are never padded, and a page of the
-file is read when it is used.
+They lie in a cache entry of their own, with tensors for each track that are as long as the track, without padding. A
+page of the file is read when it is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ VERSION = 1
 """Version of how tracks are made; part of the key of cached ones."""
 
 UNRELATED = ("train", "validation", "test", "stretch", "remix", "remix_level", "test_tracks")
-"""Fields of tasks on which their tracks do not depend."""
+"""Names of the fields of tasks on which tracks do not depend."""
 
 _SAMPLES_AT_ONCE = 1 << 20
 
@@ -36,9 +36,9 @@ def tracks(
     Args:
         cache: folder of the cache.
         task: name of the task.
-        key: what the tracks depend on, as the task's items do; ``config`` is the fields of its configuration.
-        plan: says how to make them: ``of_pieces`` or ``of_pairs``.
-        units: what each track is of; default: the pieces' identities.
+        key: key of the task's items; its ``config`` has the fields of the configuration.
+        plan: returns how to make the tracks: ``of_pieces`` or ``of_pairs``.
+        units: units of each track (``Tracks.units``); default: those of the plan.
     """
     config = {name: value for name, value in dict(key["config"]).items() if name not in UNRELATED}  # type: ignore[call-overload]
     entry = mapped(cache, f"{task}-tracks", {**key, "config": config, "tracks": VERSION}, plan)
@@ -59,7 +59,7 @@ def of_pieces(pieces: Sequence[Piece], sources: int, channels: int) -> Plan:
     """Return how to make a track of each piece.
 
     Args:
-        pieces: pieces of all parts of a mixture, the first ``sources`` of which are the sources.
+        pieces: pieces, whose parts add up to the mixture; the first ``sources`` parts are the sources.
         sources: number of sources.
         channels: number of channels.
     """
@@ -85,9 +85,9 @@ def of_pairs(
     most: int,
     unit_of: tuple[Mapping[str, str], Mapping[str, str]],
 ) -> Plan:
-    """Return how to mix each piece of one source, whole, with as much of another: one mono track for each.
+    """Return how to make mono tracks, each of a whole piece of one source and as much of another source.
 
-    The other source is a piece that is drawn at random, from a random place on; a shorter one is repeated.
+    For the other source a piece is drawn at random, and read from a random place on; a shorter piece is repeated.
 
     Args:
         first: pieces of the first source.
@@ -96,7 +96,7 @@ def of_pairs(
         ratio: lowest and highest level of the first over the second in a track, in dB, drawn uniformly. The first keeps
             its level.
         seed: the task's random seed.
-        most: number of tracks, unless there are fewer pieces of the first source; which ones are chosen is random.
+        most: largest number of tracks; where there are more pieces of the first source, so many are drawn at random.
         unit_of: unit of each piece of the two sources, by its identity.
     """
     random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(4,)))
@@ -123,7 +123,7 @@ def of_pairs(
 
 
 def track_names(paths: Iterable[str]) -> list[str]:
-    """Return the names of folders or files without suffix, as names of files that every system keeps apart."""
+    """Return the names of folders or files without suffix, made different for every file system."""
     stems = []
     for path in paths:
         stem = Path(path).name
@@ -133,7 +133,7 @@ def track_names(paths: Iterable[str]) -> list[str]:
 
 
 def _repeated(samples: Array, start: int, length: int) -> Array:
-    """Return ``[channel, length]`` of ``[channel, time]`` from ``start`` on, from its beginning again where it ends."""
+    """Return ``[channel, length]``: samples ``[channel, time]`` from ``start`` on, repeated from the first on."""
     rolled = np.roll(samples, -start, axis=-1) if samples.shape[-1] < length + start else samples[:, start:]
     return np.tile(rolled, math.ceil(length / rolled.shape[-1]))[:, :length]
 
