@@ -1,8 +1,9 @@
 """Search space of SSGAN, and the paper's setting (Table 1), tried first.
 
-``critic_weight.{i}`` stands for every source of the task. The published setting does not name them, so they have their
-defaults: the paper's 0.25, 0.25, 0.4 and 0.1 for bass, drums, vocals and other, and 1/K for any other K sources. The
-ranges of the learning rates hold the paper's 1e-4 and rates that learn within a study's few epochs.
+``critic_weight.{i}`` stands for every source of the task. The published setting leaves these weights at their defaults:
+the paper's 0.25, 0.25, 0.4 and 0.1 for bass, drums, vocals and other, and 1/K for any other K sources. The paper gives
+no ``noise``; 0.1 is sepray's choice. The ranges of the learning rates hold the paper's 1e-4 and rates that learn within
+a study's few epochs.
 """
 
 from optuna.distributions import BaseDistribution, FloatDistribution
@@ -32,7 +33,7 @@ PAPER_EPOCHS: dict[str, int] = {}
 """Empty: the paper gives none."""
 
 _GAN = ("critic_weight.{i}", "gradient_penalty", "noise", "separator_learning_rate", "critic_learning_rate")
-# Where the energy term is alone its weight scales the whole loss, which Adam does not see.
+# Where the energy term is alone, its weight scales the whole loss, which makes no difference to Adam.
 ARMS: dict[str, Arm] = {
     "energy term alone (ENG)": Arm(
         {"critic_weight.*": 0.0, "energy_weight": 10.0}, ("noise", "separator_learning_rate")

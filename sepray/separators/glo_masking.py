@@ -6,38 +6,40 @@ appendix A. Two sources: the last, b, is observed; the other, x, is not. Generat
 
     min  E ||b - G_B(z_b)||  +  lambda E ||y - G_B(z_yB) - G_X(z_yX)||        lambda = ``mixture_weight``
 
-with every code in the unit ball, z . z <= 1; or in two stages (``observed_epochs > 0``): first the left-hand term, in
-z_b and G_B; then, with G_B fixed, the right-hand one, in z_yB, z_yX and G_X, without lambda. A mixture is separated by
-a search for its codes by gradient descent (eq. 7), and by the mask m = G_B / (G_B + G_X) (eq. 8 and 10)::
+with every code in the unit ball, z . z <= 1. With ``observed_epochs > 0`` there are two stages instead: first the
+left-hand term is minimised over z_b and G_B; then, with G_B fixed, the right-hand term over z_yB, z_yX and G_X, without
+lambda. A mixture is separated by a search for its codes by gradient descent (eq. 7), and by the mask
+m = G_B / (G_B + G_X) (eq. 8 and 10)::
 
     min over z_B, z_X in the ball  ||y - G_B(z_B) - G_X(z_X)||        b = m y,  x = (1 - m) y
 
-The generators' images are the paper's: of sounds 64 mel bands, 64 frames of 25 ms every 10 ms, to the power of 0.3.
-Chosen here, where the paper is silent or its way is closed:
+The generators' images are the paper's: for sounds 64 mel bands and 64 frames of 25 ms every 10 ms, to the power of 0.3.
+Chosen here, where the paper is silent or its way cannot be taken:
 
 - The norm. The paper used a perceptual loss on VGG features for shoes and bags (4.1.2) and names none elsewhere. VGG's
   weights would have to be downloaded, so ``loss`` is the L1 distance of Laplacian pyramids, which the underlying GLO
   method (Bojanowski et al. 2018) uses where it has no perceptual loss, or plain L1 or L2.
 - The ball. A step of Adam may leave it. Generators get the point of the ball that is nearest to the learned vector, and
   the gradient at that point is handed to the vector: gradient descent with lazy projection. (Projecting the vector
-  itself would need a step after each update; both are the same as long as a vector is inside.) In separation the codes
+  itself would need a step after each update; both ways are the same while a vector is inside.) In separation the codes
   themselves are projected after each update.
-- One Adam for generators and codes. A code has a gradient once in each epoch, and in the other steps follows its
+- One Adam updates generators and codes. A code has a gradient once in each epoch; in the other steps it follows its
   moment, as embeddings do.
-- Codes start normal with a variance of 1/code, so that their length is about one. In separation all mixtures start at
-  the same codes, drawn from ``separation_seed``: the result of an item does not depend on the others of its batch. Of
-  several ``restarts`` the one with the least error counts, for each image.
+- Codes start as normal vectors of variance 1/code, so that their length is about one. In separation all mixtures start
+  at the same codes, drawn from ``separation_seed``: the result of an item does not depend on the others of its batch.
+  Of several ``restarts``, the one with the least error counts for each image.
 - Larger images and longer sounds are cut into pieces of the generators' size, each with its own codes; the padding of a
   last piece does not count in the error.
-- Units. Images of mixtures and of observed samples are divided by one number, the mean root mean square of those of all
-  training mixtures, so that b is as loud in a mixture as alone; in separation a mixture's by its own root mean square.
-  Then all are divided by the largest value of the training images, as generators end in a sigmoid.
-- Eq. 10 is of magnitudes, so compressed ones are expanded before their ratio is taken; otherwise a source that is 20 dB
-  weaker than the other would get a third of it. A band's mask is that of its bins, and multiplies the mixture's
-  spectrum.
+- Units. In training, images of mixtures and of observed samples are divided by one number, the mean root mean square of
+  the mixtures' images, so that b is as loud in a mixture as alone. In separation a mixture's image is divided by its
+  own root mean square. Then all are divided by the largest value of the training images, as generators end in a
+  sigmoid.
+- Eq. 10 is about magnitudes, so compressed magnitudes are expanded before their ratio is taken; otherwise a source that
+  is 20 dB weaker than the other would get a third of the mixture. The mask of a band is used for each of its bins, and
+  multiplies the mixture's spectrum.
 
-Codes of training items are parameters that ``prepare`` creates, one for each item; a separator that was not prepared (a
-registered model) has none, needs none, and ignores those of a state.
+Codes of training items are parameters that ``prepare`` creates. A separator that was not prepared (a registered model)
+has none and needs none, and ignores the codes in a state that is loaded into it.
 
 Legend: ``image`` counts the pieces of all items of a batch, ``piece`` those of one item.
 """
@@ -80,8 +82,7 @@ class Config:
     code: int = 64
     """Numbers in a code."""
     loss: Norm = "laplacian"
-    """Norm of the reconstruction errors (eq. 5 to 7 of the paper on GLO Masking): laplacian (L1 distance of Laplacian
-    pyramids), l1 or l2."""
+    """Norm of the reconstruction errors (eq. 5 to 7): laplacian (L1 distance of Laplacian pyramids), l1 or l2."""
     observed_epochs: int = 0
     """Epochs of the first of two stages; 0: both terms of eq. 6 are minimised together."""
     separation_steps: int = 80
@@ -95,7 +96,7 @@ class Config:
     batch_size: int = 32
     """Items in a batch."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay rates of Adam's moments."""
+    """Decay rates of Adam's moments, in training and in separation."""
 
     def __post_init__(self) -> None:
         check_counts(self, ("width", "code", "separation_steps", "restarts", "batch_size"))
@@ -137,7 +138,7 @@ class Codes(nn.Module):
         self.register_load_state_dict_pre_hook(_ignore_codes)  # type: ignore[no-untyped-call]
 
     def create(self, items: int, pieces: int, code: int, seed: int, device: torch.device) -> None:
-        """Draw the vectors that training starts from."""
+        """Draw the vectors that training starts from, ``[items, pieces, code]`` each."""
         generator = torch.Generator().manual_seed(seed)
         for name in _CODES:
             drawn = torch.randn(items, pieces, code, generator=generator) * code**-0.5
@@ -200,7 +201,7 @@ class GloMasking(Separator):
         }
 
     def stages(self, epoch: int) -> tuple[float, float]:
-        """Return 1 for each term of eq. 6 that is minimised in this epoch, and 0 for one that is not."""
+        """Return for each term of eq. 6 whether it is minimised in this epoch: 1 or 0."""
         observed = self.config.observed_epochs
         return (1.0, 1.0) if not observed else (1.0, 0.0) if epoch < observed else (0.0, 1.0)
 
@@ -251,7 +252,12 @@ class GloMasking(Separator):
         return images
 
     def infer(self, image: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        """Search both sources' codes ``[image, code]`` that explain ``[image, channel, size, size]`` best (eq. 7)."""
+        """Return the codes ``[image, code]`` of both sources that explain images best (eq. 7).
+
+        Args:
+            image: ``[image, channel, size, size]``.
+            inside: 1 inside the image, 0 in the padding, ``[image, 1, size, size]``.
+        """
         config, count = self.config, len(image)
         generator = torch.Generator().manual_seed(config.separation_seed)
         start = torch.randn(2, config.restarts, 1, config.code, generator=generator) * config.code**-0.5
@@ -277,7 +283,7 @@ class GloMasking(Separator):
     @torch.inference_mode(False)
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
-        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``, which sum to it."""
+        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``, which sum to the mixture."""
         mixture = mixture.clone()
         image = self.magnitudes.encode(mixture)
         pieces, inside = self.pieces(image / (level(image, axes=3) * self.peak))
@@ -313,7 +319,7 @@ def to_ball(codes: Tensor) -> Tensor:
 
 
 def in_ball(vectors: Tensor) -> Tensor:
-    """Return ``to_ball`` of ``[..., code]``, with the gradient at each point handed to its vector unchanged."""
+    """Return ``to_ball`` of vectors ``[..., code]``; the gradient at each point is passed to its vector unchanged."""
     return vectors + (to_ball(vectors) - vectors).detach()
 
 
@@ -322,7 +328,7 @@ def ratio_mask(observed: Tensor, unknown: Tensor, compression: float = 1.0) -> T
 
     Args:
         observed: magnitudes of b to the power of ``compression``, ``[image, channel, size, size]``.
-        unknown: those of x, of the same shape.
+        unknown: the same for x.
         compression: the power.
     """
     observed, unknown = (image ** (1 / compression) for image in (observed, unknown))
@@ -355,7 +361,7 @@ def joint_loss(glo: GloMasking, batch: Tensors, hyperparameters: Tensors, random
 
 
 def observed_loss(glo: GloMasking, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Return eq. 5 of the observed source in the first stage, 0 in the second."""
+    """Return the left-hand term of eq. 6 in the first stage, 0 in the second."""
     error = observed_error(glo, batch)
     return Loss(error * batch["first_stage"].mean(), {"observed": error})
 

@@ -1,4 +1,4 @@
-"""Kernel additive modelling (KAM): a source is smooth over its own neighbourhoods in the spectrogram, and nothing more.
+"""Kernel additive modelling (KAM): all that is assumed of a source is over which neighbours its spectrogram is smooth.
 
 After Liutkus, Fitzgerald, Rafii, Pardo and Daudet, "Kernel additive models for source separation" (IEEE Transactions on
 Signal Processing 62, 2014); ``kam:light`` after Liutkus, Fitzgerald and Rafii, "Scalable audio separation with light
@@ -18,16 +18,17 @@ A last Wiener filter gives the estimates, which sum to the mixture. A source's k
 - ``cross``: both, but short, for voices;
 - ``periodic``: the same frequency one or more periods earlier and later, for an accompaniment that repeats.
 
-The period is that of the largest peak of the mixture's beat spectrum, the autocorrelation of its power, averaged over
-frequencies (REPET, Rafii and Pardo 2013). As peaks at its multiples are as large, it is the first that is 9/10 as high.
+The period is found in the mixture's beat spectrum, the autocorrelation of its power, averaged over frequencies (REPET,
+Rafii and Pardo 2013). Multiples of the period have peaks of about the same height, so the first peak counts that has
+9/10 of the largest height.
 
-The light form keeps of each v_j, between iterations, only a truncated singular value decomposition, computed by a
+Between iterations, the light form keeps only a truncated singular value decomposition of each v_j, computed by a
 randomized algorithm, so that no more than one source's power is in memory. Its negative values count as 0.
 
-Chosen here, where the papers leave it to the user: the sizes of the kernels, of the transform, the number of iterations
-and the rank; which source has which kernel (``NAMED``). Two sources with one kernel would be one source, so no kernel
-is given twice. Without room for three periods in a signal, a periodic kernel is the bin alone. At the ends of the
-spectrogram the other kernels see it mirrored, and a periodic one what there is.
+Chosen here, where the papers leave it to the user: the sizes of the kernels and of the transform, the number of
+iterations and the rank; which source has which kernel (``NAMED``). Two sources with one kernel would be one source, so
+no kernel is given twice. Where a signal has no room for three periods, a periodic kernel is the bin alone. At the ends
+of the spectrogram a periodic kernel has only the frames that exist; for the others the spectrogram is mirrored.
 """
 
 from __future__ import annotations
@@ -62,8 +63,8 @@ NAMED: Mapping[str, Kernel] = {
     "instrumental": "periodic",
 }
 """Kernels of sources by name. Any other source gets the first kernel, in the order of ``KERNELS``, that is left."""
-_HIGH = 0.9  # height of a peak that counts as the largest
-_TINY = 1e-12  # of a mixture of unit level
+_HIGH = 0.9  # height of a peak that counts as high, as a share of the largest
+_TINY = 1e-12  # power, for mixtures of unit level
 _ROUND = 1e-3  # share of the identity in a spatial covariance, so that it can be inverted
 
 
@@ -72,7 +73,7 @@ class Config:
     """The transform, and the kernel of each source; all trials of a study share them."""
 
     kernels: tuple[str, ...] = ()
-    """Kernel of each source, in their order: horizontal, vertical, cross or periodic; none given: by their names."""
+    """Kernel of each source, in their order: horizontal, vertical, cross or periodic. None given: by sources' names."""
     window_seconds: float = 0.090
     """Length of the STFT's window, in seconds."""
     hop_seconds: float = 0.018
@@ -80,7 +81,7 @@ class Config:
     period_seconds: tuple[float, float] = (0.3, 5.0)
     """Shortest and longest period of a periodic kernel, in seconds."""
     rank: int = 0
-    """Rank of the power that is kept of each source between iterations (the light form); 0: all of it."""
+    """Rank of the decomposition of each source's power between iterations (the light form); 0: no decomposition."""
 
     batch_size: ClassVar[int] = 1  # nothing reads these two: there are no steps
     betas: ClassVar[tuple[float, float]] = (0.0, 0.0)
@@ -102,12 +103,12 @@ class Config:
 
 
 LIGHT = Config(rank=50)
-"""The light form of KAM: between iterations it keeps sources as decompositions of rank 50."""
+"""The light form of KAM, with decompositions of rank 50 between iterations."""
 DEBUG = Config(window_seconds=0.060, hop_seconds=0.020, rank=4)
 
 
 class Sizes(NamedTuple):
-    """Sizes of the kernels, in frames and bins; all odd but the number of repetitions."""
+    """Sizes of the kernels, in frames and bins. Those of the first three kernels are odd."""
 
     horizontal: int
     vertical: int
@@ -123,8 +124,7 @@ class Kam(Separator):
     """The separator; see the module's description.
 
     Raises:
-        UsageError: the signal is an image, or has more sources than there are kernels, or another number than kernels
-            were given.
+        UsageError: the signal is an image, has more sources than there are kernels, or ``kernels`` has another number.
     """
 
     supervision = Supervision.NONE
@@ -141,7 +141,7 @@ class Kam(Separator):
         self.register_buffer("settings", torch.tensor(list(self.hyperparameters().values())))
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the number of iterations and the sizes of all kernels; those of kernels that no source has do nothing.
+        """Return the number of iterations and the sizes of all kernels; sizes of kernels that no source has do nothing.
 
         ``horizontal_seconds``, ``vertical_hertz``, ``cross_seconds`` and ``cross_hertz`` are whole lengths, rounded to
         an odd number of frames or bins. ``repetitions`` is the number of periods on either side.
@@ -156,7 +156,7 @@ class Kam(Separator):
         }
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
-        """Store all hyperparameters, as all of them act in separation."""
+        """Store all hyperparameters: all act in separation."""
         self.settings.copy_(torch.tensor([hyperparameters[name] for name in self.hyperparameters()]))
 
     def sizes(self) -> Sizes:
@@ -206,7 +206,10 @@ def _solved(powers: list[Factors], spatial: list[Tensor], spectrum: Tensor) -> T
 
 
 def compressed(power: Tensor, rank: int) -> Factors:
-    """Return factors ``[bins, rank]`` and ``[rank, frames]``; the power itself where it is smaller or the rank is 0."""
+    """Return a power ``[bins, frames]`` as factors ``[bins, rank]`` and ``[rank, frames]``.
+
+    The power itself is returned where the rank is 0, or not below the number of bins or frames.
+    """
     if not 0 < rank < min(power.shape):
         return (power,)
     from sklearn.utils.extmath import randomized_svd  # type: ignore[import-untyped]  # takes a second to import
@@ -217,7 +220,7 @@ def compressed(power: Tensor, rank: int) -> Factors:
 
 
 def _uncompressed(factors: Factors) -> Tensor:
-    """Return the power that ``compressed`` was given, or what is left of it; never 0."""
+    """Return the power ``[bins, frames]`` of these factors, never 0."""
     power = factors[0] if len(factors) == 1 else factors[0] @ factors[1]
     return power.clamp(min=_TINY)
 
@@ -225,7 +228,7 @@ def _uncompressed(factors: Factors) -> Tensor:
 def spatial_covariance(image: Tensor) -> Tensor:
     """Return R ``[channel, channel, bins, 1]`` of estimates ``[channel, bins, frames]``; its trace is ``channel``.
 
-    A frame counts as much as another, whatever its power; one that is silent does not count.
+    All frames count alike, whatever their power, except silent ones, which do not count.
     """
     channels, _, frames = image.shape
     direction = image / torch.linalg.vector_norm(image, dim=0).clamp(min=_TINY)
@@ -260,11 +263,10 @@ def cross(height: int, width: int) -> np.ndarray[tuple[int, int], np.dtype[np.fl
 
 
 def periodic_median(power: Tensor, period: int | None, repetitions: int) -> Tensor:
-    """Return the median ``[bins, frames]`` of a power of that shape over frames whole periods away, before and after.
+    """Return for each bin of a power ``[bins, frames]`` its median over the frames whole periods earlier and later.
 
-    Without a period it is the power itself.
-
-    Of an even number of values, as there are at the ends, it is the smaller of the two in the middle.
+    Without a period that is the power itself. Near the ends there may be an even number of values; their median is then
+    the smaller of the two in the middle.
     """
     if period is None:
         return power
@@ -282,7 +284,7 @@ def beat_period(power: Tensor, periods: tuple[int, int]) -> int | None:
     """Return the period, in frames, of the first high peak of the beat spectrum; None if three periods have no room.
 
     Args:
-        power: ``[bins, frames]`` of the mixture.
+        power: power of the mixture, ``[bins, frames]``.
         periods: shortest and longest period, in frames.
     """
     frames = power.shape[-1]
@@ -298,14 +300,19 @@ def beat_period(power: Tensor, periods: tuple[int, int]) -> int | None:
     peaks = peaks[(peaks >= shortest) & (peaks <= longest)]
     candidates = peaks if len(peaks) else np.arange(shortest, longest + 1)
     heights = beats[candidates] - beats.mean()
-    return int(candidates[np.argmax(heights >= _HIGH * heights.max())])
+    highest = heights.max()  # below 0 where no candidate is as high as the mean
+    return int(candidates[np.argmax(heights >= highest - (1 - _HIGH) * abs(highest))])
 
 
 def kernels_of(sources: tuple[str, ...], given: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Return the kernel of each source: the given ones, or by ``NAMED`` where it is still free, or the first that is.
+    """Return the kernel of each source: the given one; else that of its name, or the first one that is left.
+
+    Args:
+        sources: names of the sources.
+        given: kernel of each source; empty: by ``NAMED``, where no earlier source has the same kernel.
 
     Raises:
-        UsageError: there are more sources than kernels, or another number than was given.
+        UsageError: there are more sources than kernels, or ``given`` has another number.
     """
     if given and len(given) != len(sources):
         raise UsageError(f"kernels names {len(given)} kernels, but there are {len(sources)} sources")
@@ -323,5 +330,5 @@ def kernels_of(sources: tuple[str, ...], given: tuple[str, ...] = ()) -> tuple[s
 
 
 def odd(length: float) -> int:
-    """Return the odd number of at least 1 that is next to a length."""
+    """Return the odd number nearest to a length, at least 1."""
     return 2 * round(max(length - 1, 0) / 2) + 1

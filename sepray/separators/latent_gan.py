@@ -12,28 +12,29 @@ minimise ::
 
     sum_t mean_f(r_tf - x_tf log r_tf) - critic_weight sum_tk D_k(g_kt) + smoothness sum_tk mean_f (g_k,t+1,f - g_ktf)^2
 
-with g_kt = G_k(h_kt) and r_t = sum_k g_kt: the negative Poisson log-likelihood of the mixture's magnitudes (but for a
-constant), the critics' scores, and the change from each frame to the next. Estimates are the shares ``g_k / r`` of the
-mixture's spectrum (``reconstruction = "mask"``), or g_k with the mixture's phase (``"magnitude"``).
+with g_kt = G_k(h_kt) and r_t = sum_k g_kt. The terms are the negative Poisson log-likelihood of the mixture's
+magnitudes (up to a constant), the critics' scores, and the change from each frame to the next. Estimates are the shares
+``g_k / r`` of the mixture's spectrum (``reconstruction = "mask"``), or g_k with the mixture's phase (``"magnitude"``).
 
 The method is known here from its description in the S-SepGAN report (2.4.1) and from facts about the authors' public
 code: 400 epochs of training, 2000 updates of the codes, Adam at 1e-3 for both, a first beta of 0.5, the mean over bins
-in the likelihood, and a weight of the critics' score that is swept from 2^-8 to 2. Chosen where those are silent:
+in the likelihood, and a weight of the critics' score that is swept from 2^-8 to 2. Chosen where both are silent:
 
 - The objective. The paper reports a Wasserstein GAN, and its code has a standard one too: ``objective`` chooses. The
   slope of Wasserstein critics is limited by a gradient penalty (Gulrajani et al. 2017) instead of the code's clipped
-  weights, as clipping is not part of a loss, and more delicate. The standard GAN is non-saturating, D_k being a logit;
-  its loss has no penalty unless ``gradient_penalty`` is above 0.
+  weights, because clipping is not part of a loss. The standard GAN is non-saturating, with a logit D_k; its loss has no
+  penalty unless ``gradient_penalty`` is above 0.
 - "Tanh activations" of the critic: after its first layer. A tanh after the second would bound the score that is to be
   maximised, so that its gradient would vanish far from the data.
 - The smoothness term: the squared change of the *generated* magnitudes, since different codes may mean the same.
 - All frames start at one random code for each source, drawn from ``separation_seed``: the result of an item does not
   depend on the others of its batch, and the start is smooth.
 - Units. A mixture is divided by its root mean square, real sources by that of all training mixtures, and magnitudes by
-  those of white noise of unit power. So any unit is taken, and K sources add up to a mixture.
+  the root mean square magnitude of white noise of unit power. So signals may have any unit, and K sources add up to a
+  mixture.
 
-``critic_weight`` and ``smoothness`` do not act in training but in ``separate``, which sees no hyperparameters: they are
-kept in buffers of the same names (``set_hyperparameters``), so a trained model has those that it was scored with.
+``critic_weight`` and ``smoothness`` do not act in training but in ``separate``, which sees no hyperparameters. They are
+kept in buffers of the same names (``set_hyperparameters``), so a trained model has the values that it was scored with.
 
 Legend: ``source`` K, ``frame`` counts the frames of all items and channels of a batch, ``bins = n_fft // 2 + 1``.
 """
@@ -87,7 +88,7 @@ class Config:
     separation_seed: int = 0
     """Random seed of the codes that separation starts from."""
     reconstruction: Reconstruction = "mask"
-    """Form of the estimates: the mixture's spectrum times a mask, or the generated magnitudes with its phase."""
+    """Form of the estimates: mask (a share of the mixture's spectrum), or magnitude (generated, with its phase)."""
     batch_size: int = 16
     """Items in a batch; all their frames are used at once."""
     betas: tuple[float, float] = (0.5, 0.999)
@@ -162,7 +163,7 @@ class LatentGan(Separator):
             SourceLinear(count, config.hidden, bins),
             nn.Softplus(),
         )
-        # A bias would never be trained where only differences of scores count.
+        # With the Wasserstein loss only differences of scores count, so a bias would never be trained.
         biased = config.objective == "standard"
         self.critics = nn.Sequential(
             SourceLinear(count, bins, config.critic_hidden),
@@ -218,7 +219,7 @@ class LatentGan(Separator):
         return frames.view(*codes.shape[:-1], -1)
 
     def infer(self, frames: Tensor) -> Tensor:
-        """Search the codes ``[source, item, frame, code]`` that explain mixtures' frames ``[item, frame, bins]``."""
+        """Return codes ``[source, item, frame, code]`` that explain mixtures' frames ``[item, frame, bins]`` best."""
         config, sources = self.config, len(self.signal.sources)
         generator = torch.Generator().manual_seed(config.separation_seed)
         start = torch.randn(sources, 1, 1, config.code, generator=generator).to(frames)
@@ -267,7 +268,11 @@ class LatentGan(Separator):
 
 
 def _draw(spectrogram: Spectrogram, code: int, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw a code for each real frame of each source, and where on the line between both the slope is penalised."""
+    """Draw a code for each real frame of each source, and the place between real and fake frame of the penalty.
+
+    Returns:
+        ``codes``, ``[source, frame, code]``, and ``position`` in 0..1, ``[source, frame, 1]``.
+    """
     items, sources, channels, time = batch["sources"].shape
     count = items * channels * spectrogram.shape(time)[1]
     codes = torch.randn(sources, count, code, generator=generator)
@@ -286,7 +291,7 @@ def poisson(rate: Tensor, observed: Tensor) -> Tensor:
 
 
 def roughness(spectrogram: Tensor) -> Tensor:
-    """Return the mean squared change to the next frame, ``[..., frames - 1]`` of ``[..., frames, bins]``."""
+    """Return the mean squared change to the next frame, ``[..., frames - 1]``, from ``[..., frames, bins]``."""
     return spectrogram.diff(dim=-2).square().mean(-1)
 
 

@@ -46,7 +46,7 @@ class Config:
     start_epochs: int = 40
     """Epochs for which the separator that start names is trained."""
     iterations: int = 10
-    """N: number of iterations, each with its own estimates (in the first one, start)."""
+    """N: number of iterations, each of which trains on new estimates (the first on those of start)."""
     epochs_per_iteration: int = 5
     """P: epochs of training in each iteration."""
     window_seconds: float = 0.025
@@ -84,9 +84,9 @@ DEBUG = Config(iterations=3, epochs_per_iteration=1, width=4, layers=2)
 class NeuralEgg(MaskSeparator):
     """The separator; see the module's description.
 
-    The estimates are not in its state, which would grow with the training set and be part of every model. The state has
-    the weights from which they follow, those at the end of the previous iteration; after a restore, estimates are
-    computed again.
+    The estimates are not part of the state, which would grow with the training set and be in every model. The state has
+    the weights at the end of the previous iteration, from which the estimates follow; after a restore they are computed
+    again.
 
     Attributes:
         previous: the network's weights at the end of the previous iteration, as one vector.
@@ -135,7 +135,7 @@ class NeuralEgg(MaskSeparator):
     def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:
         """Add the current estimates of the unobserved source as ``data["unknown"]``.
 
-        In the first iteration of a constant start these are the mixtures themselves (``data["is_mixture"]`` is 1).
+        In the first iteration after a constant start these are the mixtures themselves (``data["is_mixture"]`` is 1).
         """
         mixture = data["mixture"]
         if self.resets(epoch):
@@ -150,7 +150,7 @@ class NeuralEgg(MaskSeparator):
                 self.unknown.copy_(torch.cat([self._estimate(part) for part in mixture.split(_ITEMS_AT_ONCE)]))
                 self.made_by.copy_(self.previous)
             unknown = self.unknown
-        # The loss takes the share C of a mixture, since only losses know the hyperparameters.
+        # The loss multiplies mixtures by the share C, since only losses know the hyperparameters.
         return {**data, "unknown": unknown, "is_mixture": mixture.new_full((len(mixture),), float(constant))}
 
     def _estimate(self, mixture: Tensor) -> Tensor:

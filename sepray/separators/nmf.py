@@ -16,10 +16,10 @@ Chosen here:
   columns at once.
 - The sparsity is ``alpha sum_k |w_k| sum_n z_kn``, an L1 norm on the activations of bases of unit length: the objective
   never increases under the updates below, and moving a factor from a basis to its activations does not change it.
-  (Eq. 12 has the square of an L1 norm of W. Kim and Park 2007, where it is from, pair it with a bound on the other
-  factor; without that it sends W to zero and Z to infinity.)
-- Estimates of sounds have the mixture's phase; the paper names none. With ``mask_power`` (``nmf:ratio``) they are not
-  the models but the models' shares of the mixture, a Wiener-like mask, so that they sum to it.
+  (Eq. 12 has the square of an L1 norm of W. It is from Kim and Park 2007, who pair it with a bound on the other factor;
+  without a bound it sends W to zero and Z to infinity.)
+- Estimates of sounds have the mixture's phase; the paper names none. With ``mask_power`` (``nmf:ratio``) estimates are
+  not the models but the models' shares of the mixture, a Wiener-like mask, so that they sum to the mixture.
 - An epoch is ``updates`` of ``W_x, Z_b, Z_x``, after as many of the activations alone: only bases are kept from one
   epoch to the next, and activations start anew.
 """
@@ -55,11 +55,10 @@ class Config:
     """Updates of the observed source's bases, all at the start of the first epoch."""
     updates: int = 30
     """Updates in an epoch: so many of the activations alone, then so many of the unknown source's bases and all
-    activations. Separation makes as many updates of the activations.
-    """
+    activations. Separation makes as many updates of the activations."""
     mask_power: float | None = None
-    """None: estimates are the models W Z (eq. 18). A number: estimates are the mixture times a mask, the models' ratio
-    to this power (1: ratio mask, 2: Wiener filter)."""
+    """None: estimates are the models W Z (eq. 18). A number: estimates are the mixture times a mask, each source's
+    share of the models to this power (1: ratio mask, 2: Wiener filter)."""
 
     batch_size: ClassVar[int] = 1  # nothing reads these two: there are no steps
     betas: ClassVar[tuple[float, float]] = (0.0, 0.0)
@@ -132,7 +131,13 @@ class Nmf(Separator):
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
-        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``; with a mask they sum to it."""
+        """Separate ``[batch, channel, *signal]`` into ``[batch, 2, channel, *signal]``.
+
+        With masks, estimates sum to the mixture.
+
+        Raises:
+            UsageError: images have not the size of the training images.
+        """
         if self.magnitudes.is_image and mixture.shape[1:] != (self.signal.channels, *self.signal.shape):
             expected = [self.signal.channels, *self.signal.shape]
             raise UsageError(f"nmf knows images of {expected} alone, not of {list(mixture.shape[1:])}")
@@ -215,8 +220,9 @@ def updated_bases(
 ) -> tuple[Tensor, Tensor]:
     """Return bases of unit length with an objective that is no larger, and the activations that go with them.
 
-    ``W V Z' / (W Z Z' + alpha/2 W diag(Z 1))``: as ``|w| <= (|w|^2 + 1) / 2``, with equality at the length of 1 that
-    they have before, Lee and Seung's majorizer with the penalty's right-hand side added is one of the objective.
+    The update is ``W V Z' / (W Z Z' + alpha/2 W diag(Z 1))``. Because ``|w| <= (|w|^2 + 1) / 2``, with equality at the
+    length of 1 that bases have before, Lee and Seung's majorizer plus the penalty's right-hand side majorizes the
+    objective.
 
     Args:
         data: ``[feature, column]``.
@@ -229,7 +235,7 @@ def updated_bases(
     scale = bases @ (activations @ free.mT) + sparsity / 2 * bases[:, fixed:] * free.sum(1)
     updated = bases[:, fixed:] * (data @ free.mT) / (scale + _TINY)
     lengths = torch.linalg.vector_norm(updated, dim=0)
-    # A basis that became zero keeps its form but no activation, so that the next epoch can use it again.
+    # A basis that became zero keeps its form, with no activation, so that the next epoch can use it again.
     formed = torch.where(lengths > _TINY, updated / lengths.clamp(min=_TINY), bases[:, fixed:])
     return torch.cat((bases[:, :fixed], formed), dim=1), torch.cat((activations[:fixed], free * lengths[:, None]))
 

@@ -3,11 +3,11 @@
 They are yardsticks by which the other methods' figures can be judged: the ideal ratio mask, the phase-sensitive mask
 (Erdogan et al. 2015), and the true magnitudes with the mixture's phase, on an STFT with a Hann window
 (``signals.ideal_masks`` has the equations). Only the phase-sensitive mask is a bound, and for masks alone: in each bin
-no other one in 0..1 has a smaller squared error. The other two can be beaten by methods of masks and of magnitudes: the
-phase-sensitive mask does so itself in ``notes_and_bursts``. An oracle gets the true sources through
-``contracts.Oracle``, only where it is scored against them: it runs through a study and has its row in tables, but is
-never packaged, registered or used on a recording. Sounds of any number of sources and channels, ``[batch, channel,
-time]`` with ``time >= n_fft``, any unit.
+no other mask in 0..1 has a smaller squared error. The other two can be beaten by methods of masks and of magnitudes;
+the phase-sensitive mask does so in ``notes_and_bursts``. An oracle gets the true sources through ``contracts.Oracle``,
+only where it is scored against them. It runs through a study and has its row in tables, but is never packaged,
+registered or used on a recording. Signals are sounds of any number of sources and channels, ``[batch, channel, time]``
+with ``time >= n_fft``, in any unit.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Config:
     """The kind of oracle, and its spectrogram."""
 
     kind: Kind = "ideal_ratio_mask"
-    """Kind: mask of magnitudes, mask of magnitudes and phases, or true magnitudes with the mixture's phase."""
+    """Kind of oracle: the ideal ratio mask, the phase-sensitive mask, or true magnitudes with the mixture's phase."""
     n_fft: int = 62
     """Samples in a frame of the STFT."""
     hop: int = 16

@@ -18,7 +18,7 @@ items of two seconds are the published 64 frames. What the text leaves open, and
 - Squared errors are means over channels, bins and frames, summed over sources. f, L_s and the critics work on
   log(1 + magnitude); L_add compares magnitudes themselves, since those nearly add up and their logarithms do not.
 - Mixtures and sources, paired or not, are divided by the root mean square of all training mixtures, so that no critic
-  can tell estimates by their loudness; in separation a mixture is divided by its own, so that any unit is taken.
+  can tell estimates by their loudness; in separation a mixture is divided by its own level, so that any unit is taken.
 - Estimates are magnitudes behind a ReLU, with the mixture's phase; masks would add up whatever the network does. They
   start near the mixture, since a ReLU that is shut has no gradient.
 - Critics: ``critic_layers`` 4x4 convolutions of stride 2 that double the channels, LeakyReLU(0.2), the sum over all
@@ -92,7 +92,10 @@ DEBUG = Config(
 
 
 class LogMagnitudeCritic(nn.Module):
-    """Log magnitudes ``[batch, channel, bins, frames]`` to scores ``[batch]``; bins, frames are at least 2^layers."""
+    """A critic: log magnitudes ``[batch, channel, bins, frames]`` to scores ``[batch]``.
+
+    Bins and frames are at least ``2^layers`` each.
+    """
 
     def __init__(self, channels: int, filters: int, layers: int) -> None:
         super().__init__()
@@ -175,7 +178,11 @@ class SemiAdversarial(Separator):
         return images
 
     def estimate(self, image: Tensor) -> Tensor:
-        """Return estimated log magnitudes ``[batch, source, channel, ...]`` of mixtures' ``[batch, channel, ...]``."""
+        """Return the sources' log magnitudes ``[batch, source, channel, bins, frames]``.
+
+        Args:
+            image: the mixtures' log magnitudes, ``[batch, channel, bins, frames]``.
+        """
         estimates: Tensor = F.relu(self.network(image)).unflatten(1, (len(self.signal.sources), -1))
         return estimates
 
@@ -189,7 +196,7 @@ class SemiAdversarial(Separator):
 
 
 def draw(batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw ``position [source, batch]``, uniform: where the critics' gradients are taken."""
+    """Draw ``position [source, batch]``, uniform in 0..1: the places of the gradient penalty (``critic_terms``)."""
     items, sources = batch["sources"].shape[:2]
     return {"position": torch.rand((sources, items), generator=generator).to(batch["sources"].device)}
 

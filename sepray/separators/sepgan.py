@@ -1,7 +1,7 @@
 """S-SepGAN: one generator and one discriminator that also rejects mixtures, on waveforms (ElAraby, Ni and Vu Tran).
 
 "S-SepGAN - GAN based music source separation", section 3.3: learned from mixtures paired with their sources. Each
-wanted source s has a generator G, which turns the mixture m into it, and a discriminator D, which tells the two apart;
+wanted source s has a generator G, which turns the mixture m into it, and a discriminator D, which tells s from G(m);
 both are independent of the other sources' but for the order of the batches. With the weights of the authors' notebook::
 
     generator:      identity_weight |G(s) - s|_1 + adversarial_weight L_adv(D(G(m))) + paired_weight |G(m) - s|_1
@@ -16,14 +16,15 @@ What the text leaves open, and what is chosen here:
 - Networks: see ``networks.waveform``.
 - |.|_1 is the mean over items, channels and samples.
 - Rejected mixtures in the relativistic form: they are a second kind of fake, and real scores are compared with the
-  weighted mean of both kinds'. The generator's adversarial loss has real sources and estimates only, as a mixture does
-  not depend on it.
+  weighted mean of both kinds' scores. The generator's adversarial loss has real sources and estimates only, because
+  mixtures do not depend on the generator.
 - The generator's input is the mixture, and the source in the identity term only. The notebook that goes with the paper
   gives it the clean source in all terms, from which it cannot learn to separate.
 - Levels: a mixture is divided by its root mean square, and its sources by that of the mixture.
 - A step updates all generators, then all discriminators on the same windows and on the estimates made before the
   generators' update.
-- A source that is not ``wanted`` has no generator and is a share of the rest, see ``WaveformSeparator.separate``.
+- A source that is not ``wanted`` has no generator: its estimate is a share of the rest
+  (``WaveformSeparator.separate``).
 
 Silence has almost the least mean absolute error for a source that rests most of the time: on notes and bursts a narrow
 generator of the bursts gave silence for minutes of training, while a generator of the notes soon removed the bursts.
@@ -84,7 +85,7 @@ class Sepgan(WaveformSeparator):
         return self.adversarial_phases(("generators",), generators_loss, ("discriminators",), discriminators_loss)
 
     def starts(self, items: int) -> dict[str, tuple[int, ...]]:
-        """The window of a mixture and those of its sources start together."""
+        """Return the shape of the windows' starts; those of a mixture and of its sources are the same."""
         return {"start": (items,)}
 
     def windows(self, batch: Tensors, random: Tensors) -> tuple[Tensor, Tensor]:

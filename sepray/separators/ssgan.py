@@ -18,26 +18,27 @@ What the text leaves open, and what is chosen here:
 - STFT. The paper's Hann windows of 1024 points do not overlap. As the window vanishes at its ends, no signal can be
   reconstructed from those, so here they overlap by half. Estimates take the mixture's phase (2.1); no mask is used.
   Neither critics nor energies notice when a source is moved by a frame, and networks do learn to move short sounds.
-  With frames that overlap by half that is a wrong estimate, for better or worse by seed; a smaller ``hop`` is the
+  Where frames overlap by half, such an estimate is wrong, by how much depends on the seed. A smaller ``hop`` is the
   remedy, so ``SMALL`` has frames that overlap by three quarters.
 - A segment. Its 32 frames span 743 ms in the paper; as frames overlap by half they span 383 ms here (``31 hop + n_fft``
   samples at 44.1 kHz), so a critic sees half the context. A batch is 16 items, not 16 segments: all segments of an item
-  are in one step, three of a ``stems`` item of 743 ms, so that a step sees 48.
+  are in one step. A ``stems`` item of 743 ms has three, so that a step sees 48.
 - Segments overlap (2.1); the paper does not say by how much, here by half. A frame in several segments gets the mean of
   their estimates.
-- Inputs are "scaled to [0, 1]": mixtures and real sources are divided by the root mean square of all training mixtures,
-  one number, so that no critic can tell estimates by their loudness; and every magnitude by the largest of the training
-  mixtures. In separation a mixture is divided by its own root mean square, so that any unit is taken.
-- |.|^2 sums over a whole segment, as omega counts segments in Algorithm 1. In [0, 1] that may be anything from 1 to
-  1000, depending on how sparse the spectrograms are, and its error enters squared; so energies are in units of the
-  training mixtures' mean, and one beta means the same for every task.
+- Inputs are "scaled to [0, 1]". Mixtures and real sources are divided by one number, the root mean square of all
+  training mixtures, so that no critic can tell estimates by their loudness. Then every magnitude is divided by the
+  largest of the training mixtures. In separation a mixture is divided by its own root mean square, so that any unit is
+  taken.
+- |.|^2 sums over a whole segment, as omega counts segments in Algorithm 1. With magnitudes in [0, 1] the sum may be
+  anything from 1 to 1000, depending on how sparse the spectrograms are, and its error enters squared. So energies are
+  in units of the training mixtures' mean energy, and one beta means the same for every task.
 - Each critic has its own penalty. If the norm of the gradient of the weighted sum were penalised, d_i could make up for
   any w_i by its slope. The penalty in L_g of equation 1 does not depend on the separator's weights and is left out.
 - Table 2 gives two of the decoder's widths twice: the output shapes (.., 32), (.., 16) are taken, not "64" filters. It
-  shows three skips (``skips = 3``), where the text says that each step has one (``skips = 4``).
+  shows three skips (``skips = 3``); the text says that each step has one (``skips = 4``).
 - 513 bins become 256, and 256 become 513, without padding; all other sizes halve and double with a padding of 1.
-- The noise, of shape (1, 16, 1), is normal with a standard deviation ``noise``, the same for all channels of a code. In
-  training it is added before the ReLU; in separation there is none.
+- The noise, of shape (1, 16, 1), is normal with a standard deviation ``noise`` (0.1), the same for all channels of a
+  code. In training it is added before the ReLU; in separation there is none.
 - The tables have no normalisation, so there is none. Weights start as He et al. (2015) propose, biases at 0.
 - The critics' fully connected layer has no bias, as the difference of two scores cancels it. I_critic is 5.
 """
@@ -267,9 +268,9 @@ class Ssgan(Separator):
         self.register_buffer("mean_energy", torch.ones(()))
 
     def hyperparameters(self) -> dict[str, float]:
-        """Return the paper's values (Table 1, section 3.1); weights of critics sum to 1.
+        """Return the paper's values (Table 1, section 3.1), and sepray's ``noise``; weights of critics sum to 1.
 
-        Of the paper's four instruments they are ``CRITIC_WEIGHTS``; of any other K sources, for which the paper has
+        For the paper's four instruments they are ``CRITIC_WEIGHTS``; for any other K sources, for which the paper gives
         none, 1/K each.
         """
         values = {
@@ -284,7 +285,7 @@ class Ssgan(Separator):
         return values | {f"critic_weight.{source}": weights[source] for source in sources}
 
     def prepare(self, data: Tensors) -> None:
-        """Measure the training mixtures: their level, and in its unit their largest magnitude and mean energy."""
+        """Measure the training mixtures: their level and, at level 1, their largest magnitude and mean energy."""
         self.source_level.copy_(joint_level(data["mixture"]))
         mixture = data["mixture"] / self.source_level
         self.peak.copy_(self.spectrogram.encode(mixture).max())
@@ -308,7 +309,7 @@ class Ssgan(Separator):
         return {"noise": torch.randn(shape, generator=generator).to(mixture.device)}
 
     def draw(self, batch: Tensors, generator: torch.Generator) -> dict[str, Tensor]:
-        """Draw the noise, and ``position [source, segment]``, uniform: where the critics' gradients are taken."""
+        """Draw the noise, and ``position [source, segment]``, uniform in 0..1: the places of the gradient penalty."""
         noise = self.draw_noise(batch, generator)["noise"]
         position = torch.rand((noise.shape[1], noise.shape[0]), generator=generator).to(noise.device)
         return {"noise": noise, "position": position}

@@ -67,7 +67,7 @@ class SupervisedMask(MaskSeparator):
         super().__init__(signal, magnitudes, config.width, config.layers, input_channels(signal))
 
     def image(self, mixture: Tensor) -> Tensor:
-        """Return what the network sees: magnitudes ``[batch, channel, height, width]``, a residual's too."""
+        """Return the network's images ``[batch, channel, height, width]``: of the mixture, and of a residual if any."""
         return self.magnitudes.encode(network_input(mixture, self.signal))
 
     def hyperparameters(self) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """NPY files, and arrays in memory: ``[time]`` or ``[channel, time]`` of real numbers.
 
-Written files keep shape and number type, but for unsigned types, which cannot hold an estimate without its offset: of
-these, written files are float32.
+Written files keep shape and number type, except for unsigned types: an estimate has no offset, so they cannot hold it,
+and written files are float32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from .recording_types import BLOCK_SAMPLES, Block, RateError, Recording, RecordingError, Writer, as_block, block_length
 
 _LONGEST_HEADER = 1 << 16  # bytes; numpy reads 10,000
-_MOST_CHANNELS = 64  # of a file with fewer samples than channels, which is taken for [time, channel] beyond
+_MOST_CHANNELS = 64  # with more channels than this, and more than samples, an array is taken for [time, channel]
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class ArrayRecording(Recording):
     unit = "as in the input"
 
     def blocks(self) -> Iterator[Block]:
-        """Read the file from its start, ``[channel, time]`` at a time."""
+        """Yield the samples in blocks ``[channel, time]``, from the start."""
         length = block_length(BLOCK_SAMPLES, self.channels)
         for start in range(0, self.frames, length):
-            # mapped anew for each block, so that pages that have been read are not counted as memory of this process
+            # Mapped anew for each block, so that pages that have been read do not count as memory of this process.
             values = np.atleast_2d(np.load(self.path, mmap_mode="r"))
             yield as_block(values[:, start : start + length])
 
     @contextmanager
     def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
-        """Write a file of this one's format and length, and of its first ``channels`` (None: all)."""
+        """Open a file of this one's format and length for writing, with its first ``channels`` channels (None: all)."""
         own = np.load(self.path, mmap_mode="r")
         with path.open("wb") as file:
             yield _ArrayWriter(file, _written_type(own.dtype), _written_shape(own.shape, channels))
@@ -57,19 +57,19 @@ class MemoryRecording(Recording):
     unit = "as in the input"
 
     def blocks(self) -> Iterator[Block]:
-        """Give the array from its start, ``[channel, time]`` at a time."""
+        """Yield the samples in blocks ``[channel, time]``, from the start."""
         for start in range(0, self.frames, BLOCK_SAMPLES):
             yield as_block(np.atleast_2d(self.values)[:, start : start + BLOCK_SAMPLES])
 
     @contextmanager
     def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
-        """Write an NPY file of this array's shape and number type, and of its first ``channels`` (None: all)."""
+        """Open an NPY file of the array's shape and number type, with its first ``channels`` channels (None: all)."""
         with path.open("wb") as file:
             yield _ArrayWriter(file, _written_type(self.values.dtype), _written_shape(self.values.shape, channels))
 
 
 def _written_shape(shape: tuple[int, ...], channels: int | None) -> tuple[int, ...]:
-    """Return the shape of the first channels of an array ``[time]``, which is all of it, or ``[channel, time]``."""
+    """Return the shape of the first ``channels`` of an array ``[channel, time]``; an array ``[time]`` is kept whole."""
     return shape if channels is None or len(shape) == 1 else (channels, *shape[1:])
 
 
@@ -97,7 +97,7 @@ class _ArrayWriter:
 
 
 def _written_type(dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
-    """Return the number type of an estimate: of unsigned recordings float32, because estimates have no offset."""
+    """Return the number type of estimates: the recording's; float32 if it is unsigned, as estimates have no offset."""
     return np.dtype(np.float32) if dtype.kind == "u" else dtype
 
 
@@ -145,7 +145,7 @@ def of_array(values: NDArray[np.generic], rate: float | None, name: str) -> Memo
 
 
 def _shape(values: object, name: str) -> tuple[int, int]:
-    """Return the number of channels, and of samples of each."""
+    """Return the number of channels, and the number of samples of each."""
     if not isinstance(values, np.ndarray) or values.ndim not in (1, 2) or values.dtype.kind not in "fiu":
         shape = f"{list(values.shape)} of {values.dtype}" if isinstance(values, np.ndarray) else "several arrays"
         raise RecordingError(f"{name} must be [time] or [channel, time] of real numbers, not {shape}")

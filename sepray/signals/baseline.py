@@ -1,8 +1,8 @@
-"""The baseline of an ECG: what is slower than any heart beats, such as what a breath moves. Taken away block by block.
+"""The baseline of an ECG: all that is slower than any heart beats, such as what a breath moves. Removed block by block.
 
-It is found by a low-pass of zero phase (windowed sinc, Hamming), which lets nothing through from the lowest heart rate
-on and all below half of it: shapes of beats stay as they are. A short disturbance spreads in it, so these go first
-(``signals.disturbances``).
+The baseline is found by a low-pass of zero phase (windowed sinc, Hamming). It passes nothing from the lowest heart rate
+on, and everything below half of that rate: shapes of beats stay as they are. A low-pass spreads short disturbances, so
+these are removed first (``signals.disturbances``).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from .recording_types import Block
 
 Signal = NDArray[np.float64]
 
-_HALF = 0.75  # of the lowest rate: the frequency that half is let through of
-_END = 1.0  # beats at the lowest rate, whose slope goes on beyond an end
-_BEAT = 0.075  # of the interval of the lowest rate, that a beat is long, in which samples are alike
+_HALF = 0.75  # frequency of which the low-pass passes half, as a share of the lowest rate
+_END = 1.0  # length of the end whose slope is continued, in beats at the lowest rate
+_BEAT = 0.075  # length of a beat, in which samples are alike, as a share of an interval at the lowest rate
 _TAPS = 3.3  # width of a Hamming window's transition, times its length
-_FEWEST_AT_ONCE = 1 << 15  # samples that are filtered, of all channels
+_FEWEST_AT_ONCE = 1 << 15  # least number of samples, of all channels, that are filtered at once
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What is taken away from each channel of a signal.
+    """The baseline of a signal.
 
     Attributes:
         lowest: the lowest heart rate, in beats a sample.
-        levels: for each channel, what is taken away beside its slow part, whose median is not that of the whole.
-        shares: for each channel, how large the slow part is where it is largest, the rest = 1.
+        levels: for each channel, the constant that is subtracted beside its slow part, so that no offset is left.
+        shares: for each channel, the largest size of its slow part, in units of the rest's size.
     """
 
     lowest: float
@@ -40,18 +40,18 @@ class Baseline:
 
     @property
     def half(self) -> float:
-        """The frequency, in periods a sample, that half is let through of."""
+        """Frequency of which the low-pass passes half, in periods a sample."""
         return _HALF * self.lowest
 
     def taken_from(self, blocks: Iterable[Block]) -> Iterator[Signal]:
-        """Yield ``[channel, time]`` without the baseline, block by block as if at once."""
+        """Yield ``[channel, time]`` without the baseline, in blocks that are filtered as if they were one."""
         levels = np.array(self.levels)[:, None]
         for block, slow in with_slow_part(blocks, self.lowest):
             yield block - slow - levels
 
 
 def with_slow_part(blocks: Iterable[Block], lowest: float) -> Iterator[tuple[Signal, Signal]]:
-    """Yield a signal ``[channel, time]`` with its slow part, in blocks that do not depend on those of the signal.
+    """Yield a signal and its slow part, ``[channel, time]`` each, in blocks of a length of their own.
 
     Both ends are mirrored, about their slopes.
 
@@ -66,7 +66,7 @@ def with_slow_part(blocks: Iterable[Block], lowest: float) -> Iterator[tuple[Sig
 
     def both(part: Signal) -> tuple[Signal, Signal]:
         slow = np.empty((len(part), part.shape[-1] - 2 * reach))
-        for channel, own in enumerate(part):  # one by one: spectra are several times as large as what they are of
+        for channel, own in enumerate(part):  # one by one: spectra take several times the memory of a channel
             filtered = np.fft.irfft(np.fft.rfft(own, whole) * spectrum, whole)
             slow[channel] = filtered[2 * reach : part.shape[-1]]
         return part[:, reach : part.shape[-1] - reach], slow
@@ -89,10 +89,10 @@ def with_slow_part(blocks: Iterable[Block], lowest: float) -> Iterator[tuple[Sig
 
 
 def _beyond(signal: Signal, count: int, lowest: float) -> Signal:
-    """Return ``[channel, time]`` beyond the end of a signal: it is mirrored, and goes on with the slope of its end.
+    """Return ``count`` samples beyond the end of a signal, ``[channel, time]``: its mirror image about its slope there.
 
-    That is the slope at the end of the parabola through it, shrunk by what it may owe to the beats there, and none
-    where the signal is too short for one.
+    The slope is that at the end of a parabola through the last interval, shrunk by what beats may have added to it. It
+    is 0 where the signal is too short for such a parabola.
     """
     frames = signal.shape[-1]
     if count > frames:
@@ -102,7 +102,7 @@ def _beyond(signal: Signal, count: int, lowest: float) -> Signal:
     mirrored: Signal = signal[:, ::-1][:, :count]
     if frames < fitted:
         return mirrored
-    powers = np.vander(np.arange(0.5 - fitted, 0), 3)  # of the time to the end, half a sample after the last one
+    powers = np.vander(np.arange(0.5 - fitted, 0), 3)  # of the time from the end, which is half a sample after the last
     coefficients, *_ = np.linalg.lstsq(powers, signal[:, -fitted:].T)
     beats = (signal[:, -fitted:].T - powers @ coefficients).var(axis=0)
     slopes = coefficients[1]
@@ -113,7 +113,7 @@ def _beyond(signal: Signal, count: int, lowest: float) -> Signal:
 
 
 def _low_pass(lowest: float) -> Signal:
-    """Return a filter of an odd length that lets half through at three quarters of the lowest rate; its sum is 1."""
+    """Return a filter ``[tap]`` of odd length that passes half at three quarters of the lowest rate; its sum is 1."""
     half = int(np.ceil(_TAPS / lowest))
     low_pass = np.sinc(2 * _HALF * lowest * np.arange(-half, half + 1)) * np.hamming(2 * half + 1)
     scaled: Signal = low_pass / low_pass.sum()

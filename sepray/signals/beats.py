@@ -29,27 +29,26 @@ LEAST_CONFIDENCE = 0.5
 """Confidence below which a signal shows no heart of the range."""
 
 FETAL_RATE = 90.0
-"""A range of rates that begins above this, in beats a minute, is a fetus's, whose QRS complexes are about half as
-long."""
+"""In beats a minute: a range of rates that begins here or above is a fetus's, whose QRS complexes are half as long."""
 
 Band = tuple[float, float]
 
 ADULT: Band = (55.0, 115.0)
 """Lowest and highest heart rate of a resting adult's ECG, in beats a minute; that of a pregnant woman among them."""
 FETUS: Band = (105.0, 185.0)
-"""Lowest and highest heart rate of a fetus, in beats a minute: 110 to 160 are normal, and 5 to 25 around that."""
+"""Lowest and highest heart rate of a fetus, in beats a minute: the normal 110 to 160, less 5 and plus 25."""
 ADULT_PULSE: Band = (45.0, 150.0)
 """Lowest and highest pulse of an adult, at rest or not, in beats a minute."""
 
 _ORDER = 4  # of the band-pass
 _SMOOTHING = 0.015  # seconds, standard deviation
-_GRID = 64.0  # samples a second, at least, that beats are searched on
-_HIGHEST = 1.5  # of a usual beat: what is higher counts no more
-_NEARLY = 0.85  # of the highest autocorrelation
-_FEWEST = 0.25  # of a high beat's height (the upper quartile): less is no beat
-_AROUND = 0.060  # seconds around a QRS complex whose centre of energy is its time
-_BEYOND = 1.1  # of the range, that a rate may lie out of it
-_SILENCE = 1e-6  # of what a signal was separated from
+_GRID = 64.0  # least samples a second of the grid on which beats are searched
+_HIGHEST = 1.5  # largest height that counts, as a multiple of a usual beat's
+_NEARLY = 0.85  # autocorrelation that counts as the highest, as a share of it
+_FEWEST = 0.25  # least height of a beat, as a share of a high beat's (the upper quartile)
+_AROUND = 0.060  # seconds before and after a QRS complex, in which the centre of energy is its time
+_BEYOND = 1.1  # factor by which a rate may lie outside the range
+_SILENCE = 1e-6  # root mean square of a silent signal, as a share of that of the mixture it was separated from
 
 
 class _Kind(NamedTuple):
@@ -57,8 +56,8 @@ class _Kind(NamedTuple):
 
     Attributes:
         band: lowest and highest frequency of the band-pass filter, in Hz.
-        tight: weight of an interval's distance from the mean interval: at 4 a beat that comes a third early is found,
-            at 8 one that comes a sixth early.
+        tight: weight of an interval's distance from the mean interval: at 4, a beat that comes a third early is still
+            found; at 8, a beat that comes a sixth early.
         shape: half the length of the window around a beat whose shape is compared with the other beats', in seconds.
         slack: the most that the window is moved for the best match, in seconds.
         weights: coefficients of the confidence's logistic model, one for each of its three features.
@@ -107,19 +106,20 @@ def detect(
     least: float = LEAST_CONFIDENCE,
     beside: Tensor | None = None,
 ) -> Beats:
-    """Return the beats of ``[..., time]``, in any unit; none where it is silent, not finite, or shows no such heart.
+    """Return the beats in signals ``[..., time]``, of any unit.
 
-    Rate and confidence are NaN where the signal is not finite.
+    There are none where a signal is silent, not finite, or shows no heart of these rates. Rate and confidence are NaN
+    where it is not finite.
 
     Args:
         signal: ``[..., time]``.
-        sample_rate: in Hz; of an ECG 64 or more.
+        sample_rate: sampling rate in Hz; 64 or more for an ECG.
         low: lowest rate of the heart in beats a minute.
-        high: highest rate.
-        pulse: whether it is a PPG, whose pulses point upwards, and no ECG.
+        high: highest rate of the heart in beats a minute.
+        pulse: whether the signals are PPGs, whose pulses point upwards, instead of ECGs.
         least: confidence below which there is no heart; 0: beats are found in noise too.
         beside: ``root_mean_square`` ``[...]`` of the mixture that the signal is a part of, or of the loudest part: a
-            signal of a millionth of it is silent. None: a signal is silent only where it is constant, but for its
+            signal of at most a millionth of that is silent. None: a signal is silent only where it is constant, up to
             rounding.
     """
     silent = is_silent(signal, beside).flatten()
@@ -145,7 +145,7 @@ def detect(
 
 
 def root_mean_square(signal: Tensor) -> Tensor:
-    """Return the root mean square ``[...]`` of ``[..., time]`` without its offset, in float64; 0 if not finite."""
+    """Return the root mean square ``[...]`` of ``[..., time]`` about the median, in float64; 0 if not finite."""
     centred = signal.double()
     if not centred.numel():
         return centred.new_zeros(centred.shape[:-1])
@@ -155,7 +155,7 @@ def root_mean_square(signal: Tensor) -> Tensor:
 
 
 def is_silent(signal: Tensor, beside: Tensor | None = None) -> Tensor:
-    """Return whether a signal ``[..., time]``, in any unit, is nothing but rounding, ``[...]``; see ``detect``."""
+    """Return whether signals ``[..., time]``, in any unit, are silent, ``[...]``; see ``beside`` of ``detect``."""
     if not signal.shape[-1]:
         return torch.ones(signal.shape[:-1], dtype=torch.bool, device=signal.device)
     largest = signal.abs().amax(-1).double().nan_to_num(0.0, 0.0, 0.0)
@@ -164,13 +164,13 @@ def is_silent(signal: Tensor, beside: Tensor | None = None) -> Tensor:
 
 
 def in_band(signal: Tensor, sample_rate: float, low: float, pulse: bool = False) -> Tensor:
-    """Return the band of a heart's beats alone, ``[..., time]``, as ``detect`` looks for them in it.
+    """Return signals ``[..., time]`` after the band-pass in which ``detect`` looks for beats.
 
     Args:
         signal: ``[..., time]``, finite.
-        sample_rate: in Hz.
+        sample_rate: sampling rate in Hz.
         low: lowest rate of the heart in beats a minute.
-        pulse: whether it is a PPG.
+        pulse: whether the signals are PPGs.
     """
     flat = signal.reshape(-1, signal.shape[-1]).double()
     return _enveloped(flat, sample_rate, _kind(low, pulse))[0].reshape(signal.shape)
@@ -181,7 +181,11 @@ def _kind(low: float, pulse: bool) -> _Kind:
 
 
 def rate_of(times: Tensor) -> Tensor:
-    """Return beats a minute ``[...]``, by the median interval of rising ``[..., beat]`` in seconds; 0 without two."""
+    """Return beats a minute ``[...]`` by the median interval, 0 for fewer than two beats.
+
+    Args:
+        times: rising times of beats in seconds, ``[..., beat]``, then NaN.
+    """
     if times.shape[-1] < 2:
         return times.new_zeros(times.shape[:-1])
     return (60 / times.diff(dim=-1).nanquantile(0.5, dim=-1)).nan_to_num(0.0)
@@ -199,7 +203,7 @@ def _detected(signal: Tensor, sample_rate: float, low: float, high: float, kind:
 
 
 def _enveloped(signal: Tensor, sample_rate: float, kind: _Kind) -> tuple[Tensor, Tensor]:
-    """Return the band-passed signal and what is high at beats, both ``[item, time]``."""
+    """Return the band-passed signal and its envelope, which is high at beats, both ``[item, time]``."""
     margin = min(signal.shape[-1] - 1, math.ceil(2 * sample_rate))
     mirrored = pad(signal[:, None], (margin, margin), mode="reflect")[:, 0]
     mirrored = pad(mirrored, (0, _fast_length(mirrored.shape[-1]) - mirrored.shape[-1]))
@@ -217,13 +221,13 @@ def _enveloped(signal: Tensor, sample_rate: float, kind: _Kind) -> tuple[Tensor,
 
 
 def _fast_length(length: int) -> int:
-    """Return a length that Fourier transforms are fast at: at most a sixteenth longer, without a large prime factor."""
+    """Return a length of fast Fourier transforms: at most a sixteenth longer, without a large prime factor."""
     step: int = 2 ** max(0, length.bit_length() - 5)
     return -(-length // step) * step
 
 
 def _usual_height(tops: Tensor, rate: float, low: float) -> Tensor:
-    """Return the median, over stretches in which there is a beat, of the highest in it, ``[item, 1]``."""
+    """Return the height of a usual beat, ``[item, 1]``: the median of the maxima of stretches that hold a beat."""
     stretch = min(tops.shape[-1], math.ceil(60 / low * rate))
     highest = max_pool1d(tops[:, None], stretch)[:, 0]
     return highest.median(-1, keepdim=True).values.clamp(min=1e-30)
@@ -251,7 +255,7 @@ def _interval(envelope: Tensor, sample_rate: float, low: float, high: float) -> 
 
 
 def _sequence(heights: Tensor, interval: Tensor, rate: float, low: float, high: float, tight: float) -> Tensor:
-    """Return the places ``[item, beat]`` of the best sequence of beats in ``[item, time]``, -1 where there is none."""
+    """Return the places ``[item, beat]`` of the best sequence of beats, by heights ``[item, time]``; -1: no beat."""
     heights = heights.float()
     items, length = heights.shape
     first = max(1, math.floor(0.9 * 60 / high * rate))
@@ -278,7 +282,7 @@ def _sequence(heights: Tensor, interval: Tensor, rate: float, low: float, high: 
 def _refined(
     places: Tensor, step: int, band: Tensor, envelope: Tensor, sample_rate: float, kind: _Kind
 ) -> tuple[Tensor, Tensor]:
-    """Return times and confidence, from places on a grid of every ``step``-th sample."""
+    """Return times ``[item, beat]`` in seconds and the confidence ``[item]``, from places on a coarser grid."""
     reach = step + 1
     top = _windows(envelope, places.clamp(min=0) * step + step // 2, reach)
     height, offset = top.max(-1)
@@ -299,7 +303,7 @@ def _refined(
 
 
 def _windows(values: Tensor, centre: Tensor, reach: int) -> Tensor:
-    """Return ``[item, beat, 2 * reach + 1]`` around each of ``[item, beat]`` of ``[item, time]``; 0 outside."""
+    """Return windows ``[item, beat, 2 * reach + 1]`` of values ``[item, time]`` around each centre; 0 outside."""
     place = centre[:, :, None] + torch.arange(-reach, reach + 1, device=values.device)
     inside = (place >= 0) & (place < values.shape[-1])
     flat = values.gather(1, place.clamp(0, values.shape[-1] - 1).flatten(1)).reshape(place.shape)
@@ -309,10 +313,10 @@ def _windows(values: Tensor, centre: Tensor, reach: int) -> Tensor:
 def _confidence(
     band: Tensor, envelope: Tensor, centre: Tensor, there: Tensor, sample_rate: float, kind: _Kind
 ) -> Tensor:
-    """Return the confidence ``[item]``: a logistic function of what tells a heart's beats from those found in noise.
+    """Return the confidence ``[item]``, a logistic function of three features that tell beats from noise.
 
-    That are the mean correlation of every two beats' shapes, how low the envelope of an ECG is between beats, and how
-    much one interval differs from the next (median, of the logarithms).
+    The features are the mean correlation of every two beats' shapes, how low the envelope of an ECG is between beats,
+    and how much one interval differs from the next (median, of the logarithms).
     """
     height = torch.where(there, _windows(envelope, centre, 0)[..., 0], math.nan)
     between = envelope.median(-1).values / height.nanmedian(-1).values
@@ -325,7 +329,7 @@ def _confidence(
 
 
 def _alike(band: Tensor, centre: Tensor, there: Tensor, reach: int, slack: int) -> Tensor:
-    """Return the mean correlation ``[item]`` of every two beats, each moved by ``slack`` at most to fit their mean."""
+    """Return the mean correlation ``[item]`` of every two beats, each moved by at most ``slack`` to fit their mean."""
     width = 2 * reach + 1
     shifted = _windows(band, centre, reach + slack).unfold(-1, width, 1)  # [item, beat, shift, time]
     unit = shifted / shifted.norm(dim=-1, keepdim=True).clamp(min=1e-300) * there[..., None, None]
@@ -341,11 +345,12 @@ def _alike(band: Tensor, centre: Tensor, there: Tensor, reach: int, slack: int) 
 def qrs_height(signal: Tensor, sample_rate: float, times: Tensor) -> Tensor:
     """Return how high QRS complexes are, ``[...]``: the median over beats of the envelope from 10 to 45 Hz.
 
-    In that band a mother's and a fetus's are comparable. It is 0 where there are no beats, or the signal is not finite.
+    In that band a mother's and a fetus's heights are comparable. The height is 0 where there are no beats, or the
+    signal is not finite.
 
     Args:
         signal: ``[..., time]``.
-        sample_rate: in Hz.
+        sample_rate: sampling rate in Hz.
         times: beats ``[..., beat]`` in seconds, NaN where there are fewer.
     """
     if not times.shape[-1]:

@@ -29,9 +29,9 @@ STEMS = ("mixture", "drums", "bass", "other", "vocals")
 
 _LOWEST_RATE = 1000  # Hz
 _LARGEST_FILTER = 1 << 24  # numbers: 128 MB
-_STEM_SECONDS = 600.0  # that every stem file may have
-_STEM_RATE = 2 * 5 * 48_000.0  # numbers a second of a stem file, on the mean of its length: five stereo recordings
-_STEM_BYTES = 2000  # of a stem file, for a second of its five recordings: they have twenty times as many
+_STEM_SECONDS = 600.0  # length that a stem file of any size may have
+_STEM_RATE = 2 * 5 * 48_000.0  # largest number of samples a second in a stem file: five stereo recordings
+_STEM_BYTES = 2000  # least bytes of a longer stem file for each second: honest files have twenty times as many
 
 
 class Readable(Protocol):
@@ -58,7 +58,7 @@ class Readable(Protocol):
         ...
 
     def blocks(self) -> Iterator[Block]:
-        """Yield ``[channel, time]`` at a time, from the start."""
+        """Yield the samples in blocks ``[channel, time]``, from the start."""
         ...
 
 
@@ -70,8 +70,8 @@ class Loaded:
         path: the file.
         rate: samples per second.
         samples: ``[channel, time]``.
-        part: name of the part of the file that they are; empty where they are all of it.
-        may_be_silent: whether all may be the same.
+        part: name of the part of the file that the samples are from; empty where they are all of it.
+        may_be_silent: whether all samples may be equal.
 
     Raises:
         RecordingError: there are no samples, some are not finite, or all are equal.
@@ -103,7 +103,7 @@ class Loaded:
         return int(self.samples.shape[1])
 
     def blocks(self) -> Iterator[Block]:
-        """Yield all of it."""
+        """Yield all samples as one block ``[channel, time]``."""
         yield self.samples
 
 
@@ -130,11 +130,11 @@ def of_recording(recording: Readable, rate: int, channels: int) -> Decoding:
     Args:
         recording: recording of any rate.
         rate: rate of the written samples, in Hz.
-        channels: number of written channels: 1, which is the mean of all (as in SSGAN 3.1), or as many as the
-            recording has.
+        channels: number of written channels: 1, which is the mean of all (as in the SSGAN paper, 3.1), or as many as
+            the recording has.
 
     Raises:
-        RecordingError: the recording has too few channels, or too many, or a rate that cannot be changed to this one.
+        RecordingError: the recording has another number of channels, or a rate that cannot be changed to this one.
     """
     if channels not in (1, recording.channels):
         count = f"{recording.channels} channel{'s' if recording.channels > 1 else ''}"
@@ -195,7 +195,7 @@ def of_stem_file(path: Path, rate: int, channels: int) -> Decoding:
     except Exception as error:  # whatever ffprobe and ffmpeg make of a damaged file
         why = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise RecordingError(f"{path} is no stem file that can be read: {why}") from None
-    Loaded(path, track.rate, stems[0].T, STEMS[0])
+    Loaded(path, track.rate, stems[0].T, STEMS[0])  # refuses a silent mixture
     decodings = {
         name: of_recording(Loaded(path, track.rate, stem.T, name, may_be_silent=True), rate, channels)
         for name, stem in zip(STEMS, stems, strict=True)

@@ -1,9 +1,10 @@
-"""Disturbances of an ECG: levels that step, and samples that lie far beyond its beats. Taken away block by block.
+"""Disturbances of an ECG: steps of its level, and samples that lie far beyond its beats. Removed block by block.
 
-Both are told from beats and breaths by a running median over about a beat. It changes at once where the level steps
-(an electrode that is moved, an amplifier that was saturated), and hardly sees what is shorter than half of its length
-(a pop of an electrode): that lies far from it. So its fast changes are taken away for good, and far samples are put on
-it. Of ``ecg:varied``, also with ectopic beats, nothing is far, and one item in a hundred has a step.
+Both are told from beats and breaths by the level, a running median over about a beat. The level changes at once where
+the signal steps (an electrode is moved, an amplifier was saturated). It hardly changes for what is shorter than half of
+its length (a pop of an electrode), so such samples lie far from it. Fast changes of the level are subtracted from all
+that follows, and far samples are set to the level. In ``ecg:varied``, with ectopic beats too, no sample is far, and one
+item in a hundred has a step.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ from .running_median import parts, surrounded
 
 Signal = NDArray[np.float64]
 
-_SHORT = 25  # the median's length: within one such part its changes are fast, and beside far samples all are far
-_STEP = 0.5  # usual heights that the level changes by, where it steps
-_SLOPES = 3.0  # and beside that, times as much as it usually changes by around there, as where a breath moves it
-_FAR = 3.5  # usual heights from the level, beyond which nothing is a beat; an ectopic one of MIT-BIH 100 is 2.9 high
-_FAR_IF_SHARP = 1.75  # likewise, beside an edge: by which the signal moves at once, as no beat does
-_SHARP, _AT_ONCE = 1.5, 0.0075  # usual heights, and parts of the median's length
-_USUAL = 40  # percent of the parts that are less high than the usual one, so that most may be disturbed
-_PARTS = 3  # at least: the highest may be disturbed, and the lowest without a beat
-_ENOUGH = 1.8  # beats that a recording must be long for that
-_HIGHEST = 6.0  # of a shorter one, times its usual height, that a beat may be high
+_SHORT = 25  # parts of the median's length: a change within one is fast, and samples within one of a far sample are far
+_STEP = 0.5  # least change of the level at a step, in usual heights of beats
+_SLOPES = 3.0  # added to it: so many times the level's usual change around there, as where a breath moves it
+_FAR = 3.5  # usual heights from the level beyond which nothing is a beat; ectopic beats of MIT-BIH 100 are 2.9 high
+_FAR_IF_SHARP = 1.75  # the same beside an edge, where the signal moves faster than in any beat
+_SHARP, _AT_ONCE = 1.5, 0.0075  # an edge: change in usual heights, within this share of the median's length
+_USUAL = 40  # percentile of the parts' heights that is the usual height: most parts may be disturbed
+_PARTS = 3  # least number of parts: the highest may be disturbed, and the lowest may hold no beat
+_ENOUGH = 1.8  # length in beats of a recording whose parts are long enough to hold beats
+_HIGHEST = 6.0  # in a shorter recording, a beat may be so many times as high as the usual height
 
 
 class Repaired(NamedTuple):
-    """A part of a signal, each ``[channel, time]``.
+    """A part of a signal; all are ``[channel, time]``.
 
     Attributes:
-        signal: it without disturbances.
-        far: whether a sample was put on the level.
+        signal: the samples without disturbances.
+        far: whether a sample was set to the level.
         steps: whether the level steps at a sample.
     """
 
@@ -47,12 +48,12 @@ class Repaired(NamedTuple):
 
 
 class Tally:
-    """Counts what is taken away from each channel of a signal, while that is read.
+    """Counts the disturbances in each channel of a signal while it is read.
 
     Attributes:
-        far: samples that were put on the level, ``[channel]``.
-        first: the first one of them.
-        steps: steps of the level.
+        far: number of samples that were set to the level, ``[channel]``.
+        first: index of the first such sample, ``[channel]``.
+        steps: number of steps of the level, ``[channel]``.
     """
 
     def __init__(self, channels: int) -> None:
@@ -73,18 +74,21 @@ class Tally:
 
 @dataclass(frozen=True)
 class Disturbances:
-    """What is taken away from each channel of a signal.
+    """What disturbances are told by, in each channel of a signal.
 
     Attributes:
-        length: samples that the level is a running median over.
-        heights: for each channel, the usual height of its beats above the level; 0: it stays as it is.
+        length: number of samples of the running median.
+        heights: for each channel, the usual height of its beats above the level; 0: the channel stays as it is.
     """
 
     length: int
     heights: tuple[float, ...]
 
     def taken_from(self, blocks: Iterable[Block]) -> Iterator[Repaired]:
-        """Yield a signal ``[channel, time]`` without them, block by block as if at once; both ends are mirrored."""
+        """Yield the parts of a signal ``[channel, time]`` without disturbances, found as if in one block.
+
+        Both ends are mirrored.
+        """
         short, half = max(1, self.length // _SHORT), self.length // 2
         stairs = [0.0] * len(self.heights)
         for held in surrounded(blocks, 2 * half + short):
@@ -98,13 +102,13 @@ class Disturbances:
             yield part
 
     def _repair(self, held: Signal, height: float, stair: float, into: Sequence[NDArray[Any]]) -> float:
-        """Write a channel's part without disturbances, and what they are; return how far the level has stepped.
+        """Write a channel's part of a ``Repaired``; return the sum of the level's steps up to the end of the part.
 
         Args:
-            held: ``[time]``, the part with its surroundings.
+            held: samples of the part and its surroundings, ``[time]``.
             height: the usual height of beats.
-            stair: how far the level has stepped before.
-            into: what is written, ``[time]`` each, as in ``Repaired``.
+            stair: sum of the level's steps before the part.
+            into: arrays to write into, ``[time]`` each, in the order of ``Repaired``.
         """
         short, half = max(1, self.length // _SHORT), self.length // 2
         level = _running_median(held, half)
@@ -128,10 +132,10 @@ class Disturbances:
 
 
 def disturbances(blocks: Iterable[Block], frames: int, lowest: float) -> Disturbances:
-    """Return how disturbances are told from the beats of a signal.
+    """Return what tells disturbances from the beats of a signal.
 
     Args:
-        blocks: the signal, ``[channel, time]`` at a time.
+        blocks: the signal, in blocks ``[channel, time]``.
         frames: samples of a channel, at least 4.
         lowest: the lowest heart rate, in beats a sample.
     """
@@ -157,7 +161,7 @@ def _usual(heights: Signal) -> float:
 
 
 def _running_median(signal: Signal, half: int) -> Signal:
-    """Return the median over ``2 half + 1`` samples around each of ``[time]`` that has as many around it."""
+    """Return the median over ``2 half + 1`` samples around each of ``[time]``, except the ``half`` at either end."""
     from scipy.ndimage import median_filter
 
     found: Signal = median_filter(signal, 2 * half + 1)[half : len(signal) - half]
@@ -165,7 +169,7 @@ def _running_median(signal: Signal, half: int) -> Signal:
 
 
 def _any(flags: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
-    """Return whether any of so many flags in a row is set, ``[time]``: ``size`` - 1 fewer."""
+    """Return whether any of ``size`` flags in a row is set, ``[time - size + 1]``, for flags ``[time]``."""
     counts = np.concatenate([[0], np.cumsum(flags)])
     some: NDArray[np.bool_] = counts[size:] > counts[:-size]
     return some

@@ -1,6 +1,6 @@
-"""EDF and BDF files (European Data Format: edfplus.info/specs), without annotations; the values in physical units.
+"""EDF and BDF files (European Data Format: edfplus.info/specs), in physical units and without annotations.
 
-Read here, because wfdb's ``read_edf`` averages signals of higher rates down to the lowest one.
+They are read here because wfdb's ``read_edf`` averages signals of higher rates down to the lowest rate.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def read_edf(path: Path, name: str) -> Signals:
 
     Args:
         path: the file.
-        name: what messages call it.
+        name: what messages call the file.
 
     Raises:
         RecordingError: the file is no EDF or BDF, is cut short, has no signals, or has interruptions (EDF+D).
@@ -46,6 +46,8 @@ def read_edf(path: Path, name: str) -> Signals:
         raise RecordingError(f"{name} is no EDF file: its header says what cannot be")
     if head[192:197] in ("EDF+D", "BDF+D"):
         raise RecordingError(f"{name} has interruptions (EDF+D), and what is between them is not known")
+    if length > len(content):
+        raise RecordingError(f"{name} is truncated: its header alone has {length} bytes, the file {len(content)}")
     wide = 3 if content[:1] == b"\xff" else 2
     record = wide * sum(sizes)
     there = (len(content) - length) // record if record > 0 else 0
@@ -68,7 +70,7 @@ def read_edf(path: Path, name: str) -> Signals:
 
 
 def _numbers(raw: np.ndarray) -> np.ndarray:
-    """Return little-endian integers ``[record, sample]`` of their bytes ``[record, sample, byte]``."""
+    """Return integers ``[record, sample]`` from their little-endian bytes ``[record, sample, byte]``."""
     if raw.shape[2] == 2:
         return np.ascontiguousarray(raw).view("<i2")[..., 0]
     wide = np.zeros((*raw.shape[:2], 4), np.uint8)

@@ -1,15 +1,13 @@
-"""Annotations of real recordings: when a heart beats, or how fast, beside the file of the recording.
+"""Annotations of real recordings: when a heart beats, or how fast, in files beside the recording.
 
-What is looked for beside ``NAME.SUFFIX``, for a source such as ``fetal``:
+For a recording ``NAME.SUFFIX`` and a source such as ``fetal``, these are looked for in this order:
 
 - ``NAME.fetal.csv``: times of beats in seconds, one in a line; other lines (a header) are left out. They are on the
   recording's own clock where it has a column of times (``recording_clock``), else from its first sample;
-- ``NAME.fqrs`` or ``NAME.qrs`` (WFDB): fetal beats, as in PhysioNet's fetal ECG; ``NAME.atr``: those of the first
+- ``NAME.fqrs`` or ``NAME.qrs`` (WFDB): fetal beats, as in PhysioNet's fetal ECG; ``NAME.atr``: beats of the first
   heart; ``NAME.SUFFIX.qrs`` too, as beside EDF files;
 - a row of ``rates.csv`` in the folder: ``record,source,rate``, in beats a minute, 0 for a heart that is not there. A
   column ``leads`` may name the leads that are scored, counted from 1: ``1-5`` or ``1 3``.
-
-Beats come before rates.
 """
 
 from __future__ import annotations
@@ -35,10 +33,10 @@ RATES = "rates.csv"
 """Name of the table of rates in a folder of recordings."""
 
 _FETAL, _FIRST = ("fqrs", "qrs"), ("atr",)
-_MOST_BYTES = 1 << 24  # of beats
-_MOST_TABLE_BYTES = 1 << 22  # of rates, of a hundred thousand records
+_MOST_BYTES = 1 << 24  # of a file of beats
+_MOST_TABLE_BYTES = 1 << 22  # of a table of rates: a hundred thousand records
 _MOST_LEADS = 4096
-_MOST_LEADS_IN_ALL = 1 << 18  # of all different texts in a table
+_MOST_LEADS_IN_ALL = 1 << 18  # of a table; a text that occurs again is counted once
 _MOST_COLUMNS = 64
 
 
@@ -48,8 +46,8 @@ class Annotation:
 
     Attributes:
         rate: beats a minute; 0 where there is no such heart, NaN where only the beats are known.
-        beats: times of its beats in seconds; None where only the rate is known.
-        origin: name of the file that says so.
+        beats: times of its beats in seconds from the first sample; None where only the rate is known.
+        origin: name of the file of the annotation.
     """
 
     rate: float
@@ -70,7 +68,7 @@ class Annotation:
         return 60 / interval if interval > 0 else math.nan
 
     def beats_in(self, start: float, stop: float) -> NDArray[np.float64]:
-        """Return the beats between two times, in seconds from the first of them."""
+        """Return the beats from ``start`` to before ``stop``, in seconds from ``start``."""
         times = np.empty(0) if self.beats is None else self.beats
         return times[(times >= start) & (times < stop)] - start
 
@@ -84,7 +82,7 @@ class Row:
 
 
 def read_rates(folder: Path) -> dict[str, Row]:
-    """Return what the table of rates in a folder says, by the name of the record as it is written there.
+    """Return the rows of the table of rates in a folder, by the records' names as the table has them.
 
     Raises:
         RecordingError: the table lacks a column, or a row is wrong.
@@ -120,14 +118,14 @@ def read_rates(folder: Path) -> dict[str, Row]:
 
 
 def row_of(rows: Mapping[str, Row], record: str) -> Row | None:
-    """Return what the table of rates says of a record, with and without the suffix of its file; None: nothing.
+    """Return the row of a record, whose name in the table may lack the suffix of its file; None where there is none.
 
     Args:
         rows: as ``read_rates`` returns them.
         record: path of the recording within the folder.
 
     Raises:
-        RecordingError: the two say different rates of one source.
+        RecordingError: there are rows with and without the suffix, with different rates of one source.
     """
     names = (record, PurePosixPath(record).with_suffix("").as_posix())
     found: Row | None = None
@@ -138,7 +136,7 @@ def row_of(rows: Mapping[str, Row], record: str) -> Row | None:
 
 
 def unused(rows: Mapping[str, Row], records: Sequence[str], sources: Sequence[str]) -> tuple[str, ...]:
-    """Return a note on each row of the table of rates that says nothing of any recording's hearts.
+    """Return a note on each rate in the table that belongs to no recording, or to no heart that is scored.
 
     Args:
         rows: as ``read_rates`` returns them.
@@ -159,7 +157,7 @@ def unused(rows: Mapping[str, Row], records: Sequence[str], sources: Sequence[st
 
 
 def _merged(known: Row | None, more: Row, where: str) -> Row:
-    """Return what two rows say together; refuse different rates of one source."""
+    """Return two rows as one; refuse different rates of one source."""
     if known is None:
         return more
     for source, rate in more.rates.items():
@@ -178,14 +176,14 @@ def annotation(
     Args:
         path: the recording.
         source: name of the source.
-        sources: names of all sources with a heart, the first of which ``.atr`` is of.
-        rate: samples a second of the recording, in which WFDB annotations count.
-        row: what the table of rates says of the recording.
-        clock: the recording's, on which times of beats may be; None: it has none.
+        sources: names of all sources with a heart; ``.atr`` belongs to the first.
+        rate: sampling rate of the recording in Hz, for WFDB annotations, which are in samples.
+        row: the recording's row in the table of rates.
+        clock: clock of the recording, on which times of beats may be; None: it has none.
 
     Raises:
         RecordingError: an annotation is damaged.
-        UsageError: its file is a link that leads out of the recording's folder.
+        UsageError: the file of an annotation is a link that leads out of the recording's folder.
     """
     beside = _beside(path, source)
     if beside.is_file():
@@ -205,12 +203,12 @@ def annotation(
 
 
 def is_annotation(path: Path, sources: Sequence[str]) -> bool:
-    """Return whether a file is one of annotations, and no recording."""
+    """Return whether a file holds annotations, and no recording."""
     return path.name == RATES or any(path.name.endswith(f".{source}.csv") for source in sources)
 
 
 def has_times(path: Path, sources: Sequence[str]) -> bool:
-    """Return whether there are times of beats in seconds beside a recording, of any of the sources."""
+    """Return whether a file of beats in seconds lies beside a recording, for any of the sources."""
     return any(_beside(path, source).is_file() for source in sources)
 
 
@@ -221,7 +219,7 @@ def _beside(path: Path, source: str) -> Path:
 def _times(path: Path, least: float) -> NDArray[np.float64]:
     if path.stat().st_size > _MOST_BYTES:
         raise RecordingError(f"{path} is too large for times of beats")
-    times = array("d")  # without an object for each
+    times = array("d")  # 8 bytes for each, unlike a list's objects
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         for line in file:
             try:
@@ -247,7 +245,7 @@ def _rate(text: str | None, where: str) -> float:
 
 
 class _Leads:
-    """The leads of a table's rows, each text of them once: a few letters may stand for thousands."""
+    """The leads of a table's rows; each text is read once, because a few letters may stand for thousands of leads."""
 
     def __init__(self) -> None:
         self._of: dict[str, tuple[int, ...]] = {}

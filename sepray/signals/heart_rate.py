@@ -21,21 +21,21 @@ SLOWEST, FASTEST = 30.0, 240.0
 
 _BASELINE_SECONDS = 1.0  # averaged to remove slower components
 _BLUR_SECONDS = 0.04  # averaged to blur R peaks
-_NEARLY = 0.8  # of the highest maximum: k of McLeod and Wyvill
-_SILENCE = 1e-6  # of what a signal was separated from
+_NEARLY = 0.8  # height of a maximum that counts, as a share of the highest: k of McLeod and Wyvill
+_SILENCE = 1e-6  # root mean square of a silent signal, as a share of the loudest of the signals separated with it
 
 
 def heart_rate(signal: Tensor, sample_rate: float, beside: Tensor | None = None) -> Tensor:
     """Return the mean heart rate ``[...]`` of ``[..., time]`` in beats a minute.
 
-    0 where the signal is silent or shows no beats: no two of them fit into it, or it has no period between 30 and 240
-    beats a minute. NaN where the signal is not finite.
+    The rate is 0 where the signal is silent, too short for two beats, or without a period between 30 and 240 beats a
+    minute. It is NaN where the signal is not finite.
 
     Args:
         signal: ECG or PPG, in any unit, either polarity.
         sample_rate: sampling rate in Hz.
-        beside: root mean square ``[...]`` of the loudest of what was separated: a signal of a millionth of it is
-            silent. None: a signal is silent only where it is constant, but for its rounding.
+        beside: root mean square ``[...]`` of the loudest of the signals that were separated together: a signal of at
+            most a millionth of that is silent. None: a signal is silent only where it is constant, up to rounding.
     """
     flat = signal.reshape(-1, signal.shape[-1]).double()
     finite = flat.isfinite().all(-1)
@@ -45,7 +45,7 @@ def heart_rate(signal: Tensor, sample_rate: float, beside: Tensor | None = None)
         least = torch.maximum(least, _SILENCE * beside.flatten().double())
     silent = (flat - flat.mean(-1, keepdim=True)).square().mean(-1).sqrt() <= least
     first, last = math.ceil(60 * sample_rate / FASTEST), math.floor(60 * sample_rate / SLOWEST)
-    last = min(last, flat.shape[-1] * 2 // 3)  # a third of the signal overlaps itself, at least
+    last = min(last, flat.shape[-1] * 2 // 3)  # at least a third of the signal overlaps itself
     if last < first + 2:
         rate = torch.zeros(len(flat), dtype=torch.float64, device=flat.device)
     else:
@@ -61,7 +61,7 @@ def _beats(signal: Tensor, sample_rate: float) -> Tensor:
 
 
 def _moving_mean(signal: Tensor, window: float) -> Tensor:
-    """Return the mean over an odd number of samples around each; at the ends, over fewer."""
+    """Return the mean over an odd number of samples around each sample; at the ends, over fewer."""
     half = min(round((window - 1) / 2), signal.shape[-1] - 1)
     if half < 1:
         return signal

@@ -1,7 +1,7 @@
 """Oracles: estimates from the true sources, by masks of a spectrogram or magnitudes. Imports nothing from sepray.
 
 Each is a function of mixture ``[batch, channel, time]``, true sources ``[batch, source, channel, time]`` and a
-transform, and returns estimates of the sources' shape. Sources may have the first channels of the mixture alone.
+transform, and returns estimates of the sources' shape. Sources may have only the first channels of the mixture.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def ideal_ratio_mask(mixture: Tensor, sources: Tensor, spectrogram: Transform) -
     """Return estimates by the mask ``|S_i| / (sum_j |S_j| + |N|)``, where ``N = X - sum_j S_j`` (noise).
 
     Args:
-        mixture: x, ``[batch, channel, time]``; of its channels as many count as sources have.
+        mixture: x, ``[batch, channel, time]``; only as many channels count as sources have.
         sources: true sources s, ``[batch, source, channel, time]``.
-        spectrogram: gives X and S, ``[..., bins, frames]``.
+        spectrogram: transform to X and S, ``[..., bins, frames]``.
 
     Returns:
         Estimates of the sources' shape.
@@ -59,8 +59,8 @@ def phase_sensitive_mask(mixture: Tensor, sources: Tensor, spectrogram: Transfor
 def mixture_phase(mixture: Tensor, sources: Tensor, spectrogram: Transform) -> Tensor:
     """Return estimates with the true magnitudes and the mixture's phase.
 
-    That is what a network estimates that predicts magnitudes without error. It is no lower bound of the error: where
-    the mixture's phase is wrong a magnitude below the true one, as of ``phase_sensitive_mask``, has a smaller error.
+    A network that predicts magnitudes without error makes these estimates. They are no lower bound of the error: where
+    the mixture's phase is wrong, a magnitude below the true one, as of ``phase_sensitive_mask``, has a smaller error.
     For the shapes see ``ideal_ratio_mask``.
     """
     phase = spectrogram.transform(mixture[:, : sources.shape[2]]).angle().unsqueeze(1)

@@ -16,7 +16,7 @@ from .polyphase import Resampler
 
 Array = NDArray[np.float32]
 Separate = Callable[[Array], Array]
-"""``[batch, channel, time]`` -> ``[batch, source, channel, time]``."""
+"""A separator of windows: ``[batch, channel, time]`` -> ``[batch, source, channel, time]``."""
 
 _SAMPLES_AT_ONCE = 1 << 20
 _WINDOWS_AT_ONCE = 64
@@ -29,18 +29,18 @@ def resampled_length(frames: int, rate: float, new_rate: float) -> int:
 
 
 def resampled(blocks: Iterator[Array], rate: float, new_rate: float) -> Iterator[Array]:
-    """Change the rate of ``[..., time]`` from ``rate`` to ``new_rate``, in Hz, block by block as if at once.
+    """Change the rate of ``[..., time]`` from ``rate`` to ``new_rate``, in Hz, in blocks, with the result of one block.
 
-    By a zero-phase windowed-sinc low-pass filter (Kaiser) in polyphase form; sample 0 stays at time 0. Before its start
-    and after its end the signal is assumed constant. The ratio of the rates is rounded to a fraction of numbers up to
-    100,000, whose inverse is used on the way back.
+    The filter is a zero-phase windowed-sinc low-pass (Kaiser) in polyphase form; sample 0 stays at time 0. Before its
+    start and after its end the signal is assumed constant. The ratio of the rates is rounded to a fraction of numbers
+    up to 100,000, whose inverse is used on the way back.
     """
     up, down = _ratio(rate, new_rate)
     if up == down:
         yield from blocks
         return
     resample = Resampler(up, down)
-    # In blocks that are multiples of `down`, output samples fall on the same phases as in the whole.
+    # In blocks of a multiple of `down` samples, output samples fall on the same phases as in one block.
     margin = down * math.ceil((resample.reach + 2) / down)
     periods = max(1, _SAMPLES_AT_ONCE // 4 // max(up, down))
     size = down * periods
@@ -74,8 +74,8 @@ def separated(
         frames: length of the recording in samples.
         separate: the separator.
         window: length of the separator's input in samples, best the one that it was trained on. A shorter recording is
-            mirrored up to it.
-        context: samples at either end of a window that are not used; default: an eighth of it.
+            mirrored up to this length.
+        context: samples at either end of a window that are not used; default: an eighth of the window.
 
     Raises:
         ValueError: the window is not longer than its two ends.
@@ -144,7 +144,7 @@ def each_channel(separate: Separate) -> Separate:
 
 
 def _ratio(rate: float, new_rate: float) -> tuple[int, int]:
-    """Return (up, down), which are swapped on the way back."""
+    """Return the factors up and down of a change of rate; the change back has them swapped."""
     low, high = sorted((rate, new_rate))
     ratio = Fraction(low / high).limit_denominator(100_000)
     return (ratio.denominator, ratio.numerator) if new_rate > rate else (ratio.numerator, ratio.denominator)

@@ -1,8 +1,8 @@
 """A low-pass filter between two sampling rates, in polyphase form. Imports nothing from sepray.
 
-It computes what ``scipy.signal.resample_poly`` computes, whose import alone takes as much CPU time as half of torch's.
-Here it is a few products of matrices, which also take less time than scipy's loop: the samples of the output come in
-groups, and all samples of one group are sums of the same few samples of the input.
+The result is that of ``scipy.signal.resample_poly``, whose import alone takes half as much CPU time as torch's. Here it
+is computed by a few products of matrices, which are faster than scipy's loop: the samples of the output come in groups,
+and all samples of one group are sums over the same few samples of the input.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ Array = NDArray[np.float32]
 
 _HALF_LENGTH = 16  # of the low-pass filter, in samples of the lower rate
 _KAISER_BETA = 8.6  # -86 dB in the stop band
-_GROUP = 64  # samples of the output in a product: more of them multiply more zeros, fewer make more products
+_GROUP = 64  # samples of the output in a product: larger groups multiply more zeros, smaller ones need more products
 
 
 class Resampler:
     """Changes a sampling rate by ``up / down``, two numbers without a common divisor.
 
     Attributes:
-        reach: number of input samples at either side that an output sample depends on.
+        reach: number of input samples on either side that an output sample depends on.
     """
 
     def __init__(self, up: int, down: int) -> None:
@@ -31,7 +31,7 @@ class Resampler:
         self.reach = half // up
         self.groups: list[tuple[int, int, Array]] = []
         for start in range(0, up, _GROUP):
-            outputs = np.arange(start, min(start + _GROUP, up)) * down  # their places, in parts of an input sample
+            outputs = np.arange(start, min(start + _GROUP, up)) * down  # places, in units of 1/up of an input sample
             first, last = int(outputs[0]) // up - self.reach, int(outputs[-1]) // up + self.reach + 1
             taps = half + outputs - np.arange(first, last + 1)[:, None] * up
             inside = (taps >= 0) & (taps < len(filter_))
@@ -39,12 +39,12 @@ class Resampler:
             self.groups.append((start, first, weights))
 
     def __call__(self, signal: Array, margin: int, count: int) -> Array:
-        """Return the output ``[..., count * up]`` whose sample 0 is at sample ``margin`` of the input.
+        """Return the output ``[..., count * up]``, whose sample 0 is at sample ``margin`` of the input.
 
         Args:
-            signal: ``[..., time]``, with ``reach + 1`` samples or more before and after what the output covers.
-            margin: number of samples before the output's start.
-            count: number of periods: of ``down`` samples of the input, ``up`` of the output.
+            signal: ``[..., time]``, with ``reach + 1`` samples or more before and after the span of the output.
+            margin: number of input samples before the output's start.
+            count: number of periods, each of ``down`` samples of the input and ``up`` of the output.
         """
         rows = signal.reshape(-1, signal.shape[-1])
         result = np.empty((len(rows), count, self.up), dtype=np.float32)

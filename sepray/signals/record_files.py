@@ -1,6 +1,6 @@
 """Recordings of several named signals: WFDB records and EDF files. They are read whole, and written as CSV.
 
-Signals of lower rates are brought to the highest one. The written table has a column of time and the signals' names.
+All signals are brought to the highest of their rates. The written table has a column of time and the signals' names.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .wfdb_files import Signals, read_signals
 
 SUFFIXES = (".hea", ".edf", ".bdf")
 
-_MOST_GROWTH = 64  # of all signals together, when slow ones are brought to the fastest one's rate
+_MOST_GROWTH = 64  # largest factor by which the number of samples may grow when all signals get the highest rate
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,16 @@ class SignalsRecording(Recording):
         return self.units[0] if len(set(self.units)) == 1 and self.units[0] else "as in the input"
 
     def blocks(self) -> Iterator[Block]:
-        """Give the signals from their start, ``[channel, time]`` at a time."""
+        """Yield the samples in blocks ``[channel, time]``, from the start."""
         for start in range(0, self.frames, BLOCK_SAMPLES):
             yield self.values[:, start : start + BLOCK_SAMPLES]
 
     @contextmanager
     def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
-        """Write a table with the names of the first ``channels`` (None: all), their units, and the time in seconds."""
+        """Open a table for writing, with columns of the time in seconds and of the first ``channels`` (None: all)."""
         with path.open("w", newline="", encoding="utf-8") as file:
             named = [f"{n} ({u})" if u else n for n, u in zip(self.names, self.units, strict=True)][:channels]
-            cells = [in_csv(in_one_line(name.replace(",", " "))) for name in named]  # names are whatever a file says
+            cells = [in_csv(in_one_line(name.replace(",", " "))) for name in named]  # names may be any text
             csv.writer(file, lineterminator="\n").writerow(["time (s)", *cells])
             yield _Writer(file, self.rate)
 
@@ -95,7 +95,7 @@ def open_record_file(path: Path, rate: float | None, name: str) -> SignalsRecord
     Raises:
         MissingLibraryError: the library wfdb is not installed.
         RecordingError: the file is no EDF, damaged, empty, or of another rate.
-        UsageError: the same of WFDB records.
+        UsageError: a WFDB record is damaged or empty.
     """
     signals = read_signals(path) if path.suffix.lower() == ".hea" else read_edf(path, name)
     if not signals.samples or not all(len(samples) for samples in signals.samples):
@@ -114,7 +114,7 @@ def open_record_file(path: Path, rate: float | None, name: str) -> SignalsRecord
 
 
 def _refuse_missing(signals: Signals, name: str) -> None:
-    """Refuse samples that are not there, with the name of the lead: one that a segment of a WFDB record lacks."""
+    """Refuse missing samples, such as those of a lead that a segment of a WFDB record lacks; messages name the lead."""
     leads = [(lead, ~np.isfinite(samples)) for lead, samples in zip(signals.names, signals.samples, strict=True)]
     for lead, missing in leads:
         if missing.all():

@@ -1,4 +1,4 @@
-"""The clock of a recording: the times that its own column of time says, which may begin anywhere and have gaps."""
+"""The clock of a recording: the times in its own column of time, which may begin anywhere and have gaps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .table_files import TableRecording
 from .time_cells import time_of
 from .time_columns import Stamps
 
-_UNITS = np.array([1e-9, 1e-7, 1e-6, 1e-3, 1.0, 60.0, 3600.0, 86400.0])  # of times, in seconds
+_UNITS = np.array([1e-9, 1e-7, 1e-6, 1e-3, 1.0, 60.0, 3600.0, 86400.0])  # units that times may have, in seconds
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,22 @@ class Clock:
     """When the samples of a recording were taken.
 
     Attributes:
-        times: time of each sample in seconds ``[time]``, rising.
-        rate: samples a second that the recording is read with, without its gaps.
+        times: time of each sample in seconds, ``[time]``, rising.
+        rate: sampling rate in Hz at which the recording is read, gaps left out.
     """
 
     times: NDArray[np.float64]
     rate: float
 
     def from_start(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return moments in seconds from the first sample, as the samples are read: without the gaps.
+        """Return moments in seconds from the first sample, gaps left out, as the samples are read.
 
-        They are on this clock, or already seconds from the first sample: whichever of the two has more of them within
-        the recording, and on this clock where it is alike. Those on this clock that are in a gap, or outside the
-        recording, are left out.
+        The given moments are on this clock, or already seconds from the first sample. The reading with more moments
+        within the recording counts; if both have as many, it is this clock. Moments on this clock that are in a gap, or
+        outside the recording, are left out.
 
         Args:
-            moments: seconds ``[moment]``.
+            moments: seconds, ``[moment]``.
         """
         usual = float(np.median(np.diff(self.times)))
         first, last = self.times[0] - usual, self.times[-1] + usual
@@ -64,7 +64,7 @@ def clock_of(recording: Recording) -> Clock | None:
 
 
 def _times(cells: list[str], label: str, decimal: str) -> NDArray[np.float64] | None:
-    """Return the times of a column in seconds; None where it does not tell a rate, or starts again."""
+    """Return the times of a column in seconds; None where they give no rate, or start again."""
     stamps = Stamps(label, decimal)
     for cell in cells:
         stamps.add(cell)
@@ -72,12 +72,12 @@ def _times(cells: list[str], label: str, decimal: str) -> NDArray[np.float64] | 
         rate = stamps.rate(label)
     except RateError:
         return None
-    if stamps.falls:  # it starts again: a moment would be at several samples
+    if stamps.falls:  # the times start again: a moment would be at several samples
         return None
     found = [time_of(cell, decimal) or (np.nan, 0.0) for cell in cells]
     times = np.array([time for time, _ in found], dtype=np.float64)
     period = found[0][1]
-    if period:  # a clock that begins again
+    if period:  # times of day or the like, which begin again after each period
         times += period * np.concatenate([[0], np.cumsum(np.diff(times) < -period / 2)])
     steps = np.diff(times)
     usual = float(np.median(steps))

@@ -26,9 +26,9 @@ LARGEST = 1e30
 RATES = (1e-3, 1e9)
 """Lowest and highest rate that a recording may have, in Hz."""
 
-_BLOCK_VALUES = 1 << 22  # of all channels in a block
-_MOST_UP, _MOST_DOWN = 64, 50_000  # by which a rate is changed
-_LARGEST_OFFSET = 4096  # of a block's range: float32 rounds to a 4,000th of that range then, and beyond to more
+_BLOCK_VALUES = 1 << 22  # most samples of all channels in a block
+_MOST_UP, _MOST_DOWN = 64, 50_000  # largest factors by which a rate is changed
+_LARGEST_OFFSET = 4096  # times a block's range: at this offset float32 rounds samples to a 4,000th of the range
 _FREE = 1 << 23  # samples that every file may hold, however short it is
 
 
@@ -37,7 +37,7 @@ class RecordingError(UsageError):
 
 
 class SilentError(RecordingError):
-    """All samples of a recording are alike."""
+    """All samples of a recording are equal."""
 
 
 class RateError(RecordingError):
@@ -50,10 +50,10 @@ def block_length(most: int, channels: int) -> int:
 
 
 def as_block(values: NDArray[Any]) -> Block:
-    """Return numbers ``[channel, time]`` as float32; what is too large becomes infinite, without a warning.
+    """Return numbers ``[channel, time]`` as float32; numbers that are too large become infinite, without a warning.
 
-    Where a channel lies so far from 0 that float32 would round its samples to steps, they are float64: its offset is
-    taken away later.
+    Where a channel lies so far from 0 that float32 would round its samples to steps, all are float64. (Offsets are
+    removed later.)
     """
     with np.errstate(over="ignore", invalid="ignore"):
         block = np.asarray(values, dtype=np.float32)
@@ -80,7 +80,7 @@ def check_change(rate: float, new_rate: float, name: str) -> None:
 
     Args:
         rate: rate of the recording, in Hz.
-        new_rate: the wanted one.
+        new_rate: the wanted rate, in Hz.
         name: what messages call the recording.
 
     Raises:
@@ -98,7 +98,7 @@ def check_promise(samples: float, size: int, most: int, name: str) -> None:
     Args:
         samples: samples of all channels that its header promises.
         size: bytes of the file.
-        most: samples that an honest file has for each byte; 2^23 of them are free.
+        most: most samples that an honest file has for each byte. Up to 2^23 samples are allowed for any file.
         name: what messages call the file.
 
     Raises:
@@ -171,8 +171,13 @@ class Recording(ABC):
 
     @abstractmethod
     def blocks(self) -> Iterator[Block]:
-        """Read the file from its start, ``[channel, time]`` at a time."""
+        """Yield the samples in blocks ``[channel, time]``, from the start."""
 
     @abstractmethod
     def writer(self, path: Path, channels: int | None = None) -> AbstractContextManager[Writer]:
-        """Write a file of this one's format, rate and length, and of its first ``channels`` (None: all)."""
+        """Open a file for writing, of this one's format, rate and length.
+
+        Args:
+            path: the new file.
+            channels: number of channels that it has, the first ones; None: all.
+        """

@@ -22,15 +22,15 @@ from .wfdb_files import files_of
 SUFFIXES = (*sound_files.SUFFIXES, *table_files.SUFFIXES, ".npy", *record_files.SUFFIXES)
 """Suffixes of the files of a folder that are taken for recordings."""
 
-_LEVEL_SAMPLES = 1 << 18  # of a channel, evenly spaced, whose median is taken
-_LEVEL_VALUES = 1 << 24  # of all channels
+_LEVEL_SAMPLES = 1 << 18  # of a channel, evenly spaced, of which the median is taken
+_LEVEL_VALUES = 1 << 24  # of all channels together
 
 
 def recordings_below(folder: Path) -> list[Path]:
-    """Return the files in a folder and the folders in it that are taken for recordings, sorted.
+    """Return the files in a folder and below it that are taken for recordings, sorted.
 
-    Hidden files and folders are left out, what macOS adds (``._x.csv``, ``__MACOSX``), and files that are a part of a
-    WFDB record, whose header is the recording.
+    Left out are hidden files and folders, what macOS adds (``._x.csv``, ``__MACOSX``), and all files of a WFDB record
+    but its header.
     """
     found = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file()]
     found = [path for path in found if not is_clutter(path.relative_to(folder))]
@@ -41,7 +41,7 @@ def recordings_below(folder: Path) -> list[Path]:
 
 
 def others_below(folder: Path) -> list[Path]:
-    """Return the files in a folder and the folders in it that sepray does not read, sorted.
+    """Return the files in a folder and below it that sepray does not read, sorted.
 
     Hidden files, what macOS adds and files of WFDB records are left out.
     """
@@ -55,7 +55,7 @@ def _is_header(path: Path) -> bool:
 
 
 def written_suffix(path: Path) -> str:
-    """Return the suffix of the files of a recording's estimates: that of the recording, but ``.csv`` for WFDB, EDF."""
+    """Return the suffix of files of a recording's estimates: the recording's, or ``.csv`` for WFDB and EDF."""
     suffix = path.suffix.lower()
     return ".csv" if suffix in record_files.SUFFIXES else suffix
 
@@ -64,9 +64,10 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
     """Open a recording and read it through once, without keeping it in memory.
 
     Args:
-        path: the file. Its kind is told by the suffix, or without one by its content.
-        rate: samples per second, for files that do not say (NPY, and CSV without a time column; over a time column it
-            wins). A WFDB record is opened by its header (``.hea``).
+        path: the file; of a WFDB record, the header (``.hea``). Its kind follows from the suffix or, if there is none,
+            from the content.
+        rate: samples per second, for files that do not say it (NPY, and CSV without a time column); it overrides a
+            time column.
         name: what messages call the file.
 
     Raises:
@@ -94,11 +95,11 @@ def open_recording(path: Path, rate: float | None = None, name: str | None = Non
 
 
 def open_in_folder(path: Path, rate: float | None) -> Recording:
-    """Open a recording that was found in a folder: ``rate`` is for those that do not say theirs.
+    """Open a recording that was found in a folder.
 
     Args:
         path: the file.
-        rate: samples per second; None: not given.
+        rate: samples per second, used only if the file does not say its rate; None: not given.
 
     Raises:
         RecordingError: as ``open_recording``.
@@ -117,7 +118,7 @@ def open_array(values: NDArray[np.generic], rate: float | None, name: str = "rec
     Args:
         values: ``[time]`` or ``[channel, time]`` of real numbers.
         rate: samples per second.
-        name: what messages call the array, and the stem of files that are written of it.
+        name: what messages call the array, and the stem of the names of files of its estimates.
 
     Raises:
         RecordingError: the array is empty, of a wrong shape or type or of unknown rate, or its samples are not finite
@@ -129,7 +130,7 @@ def open_array(values: NDArray[np.generic], rate: float | None, name: str = "rec
 
 
 def _no_file(path: Path, name: str) -> str:
-    """Return what to say of a path that is no file: a folder, a pipe, or a WFDB record without its suffix."""
+    """Return the message for a path that is no file: a folder, a pipe, or a WFDB record without its suffix."""
     if path.is_dir():
         return f"{name} is a folder, not a recording"
     if path.exists():
@@ -161,7 +162,7 @@ def _suffix_by_content(path: Path) -> str:
 
 
 def _refuse_signal_file(path: Path, name: str) -> None:
-    """Refuse the signals of a WFDB record, which are nothing without its header."""
+    """Refuse the signal file of a WFDB record, which cannot be read without the header."""
     for header in path.parent.glob("*.[hH][eE][aA]") if path.suffix.lower() == ".dat" else ():
         if str(path).lower() in {str(part).lower() for part in files_of(header)}:
             raise RecordingError(f"{name} is a part of the WFDB record {header.name}: give that file")
@@ -171,7 +172,7 @@ def _checked_locations(recording: Recording, name: str) -> tuple[Location, ...]:
     """Return the locations of the channels.
 
     Raises:
-        RecordingError: samples are not finite, fewer than promised, or all alike.
+        RecordingError: samples are not finite, too large, fewer or more than promised, or all equal.
     """
     low, high, start = np.inf, -np.inf, 0
     stride = max(1, recording.frames // max(1, min(_LEVEL_SAMPLES, _LEVEL_VALUES // recording.channels)))
@@ -196,7 +197,7 @@ def _checked_locations(recording: Recording, name: str) -> tuple[Location, ...]:
     if low == high:
         raise SilentError(f"{name} is silent: all of its samples are {low:g}")
     found = []
-    for channel in range(recording.channels):  # one by one: both take several times the memory of what they are of
+    for channel in range(recording.channels):  # one by one: both take several times the memory of a channel
         kept = np.concatenate([part[channel] for part in some])
         found.append(Location(float(np.median(kept)), float(np.std(kept, dtype=np.float64))))
     return tuple(found)

@@ -1,8 +1,8 @@
 """Change of the sampling rate of recordings to train on, block by block. Imports nothing from sepray.
 
-By torchaudio's windowed sinc, in float64, and the result rounded to 2^-20 (-120 dB of full scale): so CPUs whose
-arithmetic differs in a last bit, and any number of threads, give the same samples. (``overlap_add.resampled`` changes
-the rate of recordings to separate: to any rate and back, with a longer filter, and without rounding.)
+The filter is torchaudio's windowed sinc, in float64. The result is rounded to 2^-20 (-120 dB of full scale), so that
+CPUs whose arithmetic differs in a last bit, and any number of threads, give the same samples. Recordings to separate
+are changed by ``overlap_add.resampled``: to any rate and back, with a longer filter, and without rounding.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ def resampled_length(frames: int, rate: int, new_rate: int) -> int:
 
 
 def resampled(blocks: Iterator[Array], rate: int, new_rate: int) -> Iterator[Array]:
-    """Change the rate of ``[channel, time]``, block by block, to what ``torchaudio.functional.resample`` makes of all.
+    """Change the rate of ``[channel, time]`` in blocks, with the result of ``torchaudio.functional.resample`` on all.
 
     Args:
-        blocks: the signal, from its start.
+        blocks: the signal, in blocks ``[channel, time]`` from its start.
         rate: rate of the signal, in Hz.
         new_rate: rate of the result, in Hz.
     """
@@ -40,7 +40,7 @@ def resampled(blocks: Iterator[Array], rate: int, new_rate: int) -> Iterator[Arr
         return
     common = math.gcd(rate, new_rate)
     down, up = rate // common, new_rate // common
-    # The filter reaches this far, in steps of `down` samples, with which output samples fall on the same phases.
+    # How far the filter reaches, in steps of `down` samples: after such steps, output samples fall on the same phases.
     reach = math.ceil(_LOWPASS_WIDTH * down / min(down, up) / down) + 1
     margin, size = reach * down, max(1, _SAMPLES_AT_ONCE // down) * down
     held: Array | None = None  # from `margin` samples before the next output on

@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 
 from .recording_types import Block
 
-_FEWEST_CHANGES = 5  # from stretch to stretch, by which a drift is told from steps
-_SHORTEST, _VALUES = 1024, 1 << 19  # samples of each channel, and of all, in a short block
-_SAMPLES = 1024  # of half a stretch, evenly spaced, that its median and spread are of
+_FEWEST_CHANGES = 5  # least number of changes from stretch to stretch by which a drift is told from steps
+_SHORTEST, _VALUES = 1024, 1 << 19  # samples of each channel, at least, and of all channels in a short block
+_SAMPLES = 1024  # of half a stretch, evenly spaced, of which median and standard deviation are taken
 
 
 def stretches(blocks: Iterable[Block], length: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the median and the standard deviation of stretches that overlap by half, each ``[channel, stretch]``.
 
-    The first and the last stretch are half as long, so that the ends are seen. What is left at the end is in the last.
+    The first and the last stretch are half as long, so that the ends have stretches too. Samples that are left at the
+    end are in the last one.
 
     Args:
-        blocks: a signal, ``[channel, time]`` at a time.
+        blocks: a signal, in blocks ``[channel, time]``.
         length: samples of a stretch, at least 2.
     """
     half = length // 2
@@ -49,7 +50,7 @@ def in_pieces(blocks: Iterable[Block]) -> Iterator[Block]:
 
 
 def parts(blocks: Iterable[Block], length: int) -> Iterator[Block]:
-    """Yield ``[channel, time]`` in parts of ``length`` samples, the last one with what is left."""
+    """Yield ``[channel, time]`` in parts of ``length`` samples; the last has what is left, below twice that."""
     held: Block | None = None
     for block in blocks:
         held = block if held is None else np.concatenate([held, block], axis=-1)
@@ -65,15 +66,15 @@ def _location(part: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[n
 
 
 def drift(middles: NDArray[np.float64], length: int) -> float:
-    """Return how much the level changes in a sample where it changes evenly: 0 where there are too few stretches.
+    """Return how much the level changes from sample to sample if it drifts; 0 where there are too few stretches.
 
-    Steps do not count: it is the median of the changes from stretch to stretch.
+    Steps do not count: the drift is the median of the changes from stretch to stretch.
 
     Args:
         middles: medians of the stretches of a channel, from ``stretches``.
         length: samples of a stretch.
     """
-    changes = np.diff(middles[1:-2])  # of whole ones
+    changes = np.diff(middles[1:-2])  # of whole stretches
     return float(np.median(changes)) / (length // 2) if len(changes) >= _FEWEST_CHANGES else 0.0
 
 
@@ -82,7 +83,7 @@ def less_drift(blocks: Iterable[Block], slopes: Sequence[float]) -> Iterator[NDA
 
     Args:
         blocks: the signal.
-        slopes: of each channel's line, in a sample.
+        slopes: slope of each channel's line, per sample.
     """
     start = 0
     for block in blocks:
@@ -91,11 +92,11 @@ def less_drift(blocks: Iterable[Block], slopes: Sequence[float]) -> Iterator[NDA
 
 
 def less_running_median(blocks: Iterable[Block], lengths: Sequence[int]) -> Iterator[NDArray[np.float64]]:
-    """Yield a signal without its running median, block by block as if at once; both ends are mirrored.
+    """Yield a signal without its running median, in blocks, with the result of one block; both ends are mirrored.
 
     Args:
-        blocks: the signal, ``[channel, time]`` at a time.
-        lengths: samples that the median of each channel is taken over, made odd; 0: the channel stays as it is.
+        blocks: the signal, in blocks ``[channel, time]``.
+        lengths: number of samples of each channel's median, made odd; 0: the channel stays as it is.
     """
     reach = max(lengths) // 2
     for held in surrounded(blocks, reach):
@@ -103,7 +104,7 @@ def less_running_median(blocks: Iterable[Block], lengths: Sequence[int]) -> Iter
 
 
 def surrounded(blocks: Iterable[Block], reach: int) -> Iterator[NDArray[np.float64]]:
-    """Yield a signal ``[channel, time]`` in parts that have ``reach`` samples more at either end; ends are mirrored."""
+    """Yield a signal ``[channel, time]`` in parts with ``reach`` samples more at either end; its ends are mirrored."""
     held: NDArray[np.float64] | None = None  # from `reach` samples before the next one on
     begun = False
     for block in blocks:

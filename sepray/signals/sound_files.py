@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
 
 _UNKNOWN = (range(0x7FFFF000, 0x80000001), range(0xFFFFF000, 0x100000000))  # lengths of data in a WAV from a pipe
-_MOST_CHUNKS = 10_000  # of a WAV before its data: notes, marks, names
-_MOST_SAMPLES = 500  # in a byte of a file: FLAC has silence in a thousandth, but nobody records silence alone
+_MOST_CHUNKS = 10_000  # in a WAV before its data: notes, marks, names
+_MOST_SAMPLES = 500  # for each byte of a file: silence in FLAC has more, but nobody records silence alone
 
 
 @dataclass(frozen=True)
@@ -59,17 +59,18 @@ class SoundRecording(Recording):
         return f".{self.format.lower()}"
 
     def blocks(self) -> Iterator[Block]:
-        """Read the file from its start, ``[channel, time]`` at a time."""
+        """Yield the samples in blocks ``[channel, time]``, from the start."""
         with _opened(self.path) as file:
             length = block_length(BLOCK_SAMPLES, self.channels)
             for block in file.blocks(length, dtype="float32", always_2d=True):
+                # A damaged frame is decoded to whatever lay in memory, so each reading has to be checked.
                 if "MPEG" in self.subtype and not np.abs(block).max() <= LARGEST:
-                    raise RecordingError(f"{self.path} is damaged: it is decoded to what is no number")  # at times
+                    raise RecordingError(f"{self.path} is damaged: it is decoded to what is no number")
                 yield block.T
 
     @contextmanager
     def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
-        """Write a file of this one's format, rate and length, and of its first ``channels`` (None: all).
+        """Open a file for writing, of this one's format, rate and length, with its first ``channels`` (None: all).
 
         Raises:
             OSError: the disk is full.
@@ -97,7 +98,7 @@ class _SoundWriter:
 
 @contextmanager
 def _disk_full() -> Iterator[None]:
-    """Turn an error in writing, of which libsndfile does not say why, into that of a full disk."""
+    """Turn libsndfile's errors in writing, which do not say why, into the error of a full disk."""
     try:
         yield
     except soundfile.LibsndfileError:
@@ -137,7 +138,7 @@ def open_sound_file(path: Path, rate: float | None, name: str) -> SoundRecording
 
 
 class _WithLength(io.FileIO):
-    """A WAV whose data have length 0, as written to a pipe, read as if it said that they go on to the end."""
+    """A WAV file from a pipe, whose header gives its data length 0, read as if the data went on to the end."""
 
     def __init__(self, path: Path, at: int) -> None:
         super().__init__(path)
@@ -164,7 +165,7 @@ def _is_unknown(length: int) -> bool:
 
 
 def _is_chunk(path: Path, at: int) -> bool:
-    """Say whether a chunk that fits into the file begins at a place of it."""
+    """Say whether a chunk that fits into the file begins at byte ``at``."""
     with path.open("rb") as file:
         file.seek(at)
         head = file.read(8)
@@ -173,10 +174,10 @@ def _is_chunk(path: Path, at: int) -> bool:
 
 
 def _data_length(path: Path) -> tuple[int, int]:
-    """Return where a WAV says how many bytes of data it has, and how many; (0, 0) for any other file.
+    """Return the place of the length of a WAV's data, and that length in bytes; (0, 0) for any other file.
 
     Raises:
-        RecordingError: it has thousands of chunks before its data.
+        RecordingError: the file has thousands of chunks before its data.
     """
     with path.open("rb") as file:
         head = file.read(12)

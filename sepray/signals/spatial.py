@@ -51,5 +51,10 @@ def wiener(powers: Tensor, covariances: Tensor, spectrum: Tensor, noise: float |
 
 
 def diagonal(noise: float | Tensor, like: Tensor) -> Tensor:
-    """Return a variance as a covariance ``[..., channel, channel, bins or 1, frames or 1]`` of as many channels."""
+    """Return a variance as a covariance ``[..., channel, channel, bins or 1, frames or 1]``.
+
+    Args:
+        noise: variance, a number or ``[..., 1, 1, bins or 1, frames or 1]``.
+        like: spectrum ``[..., channel, bins, frames]`` with the number of channels, the type and the device.
+    """
     return noise * torch.eye(like.shape[-3], dtype=like.dtype, device=like.device)[..., None, None]

@@ -94,11 +94,11 @@ class Spectrogram(nn.Module):
         return F.pad(image, (0, frames - image.shape[-1], 0, bins - image.shape[-2]))
 
     def decode(self, image: Tensor, mixture: Tensor) -> Tensor:
-        """Return the signals ``[batch, channel, time]`` of ``[batch, channels(channel), *shape(time)]``.
+        """Return the signals ``[batch, channel, time]`` of the output of a network.
 
         Args:
-            image: output of a network; negative magnitudes count as zero.
-            mixture: ``[batch, channel, time]``; gives the length and, for magnitudes, the phase.
+            image: ``[batch, channels(channel), *shape(time)]``; negative magnitudes count as zero.
+            mixture: ``[batch, channel, time]``, for the length and, for magnitudes, the phase.
         """
         time = mixture.shape[-1]
         image = image[..., : self.n_fft // 2 + 1, : -(-time // self.hop)]

@@ -1,4 +1,4 @@
-"""Tells what is wrong with a table that would be read wrongly, and headers that look like rows."""
+"""Refuses tables that would be read wrongly, says what is wrong with them, and tells headers from rows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .recording_types import RecordingError
 from .time_cells import number, time_of
 
 _LOOKED_AT = 1000  # lines
-_MARKS = ("-", "--", "---", "na", "n/a", "#n/a", "null", "none", "?", "*")  # in the place of a sample
+_MARKS = ("-", "--", "---", "na", "n/a", "#n/a", "null", "none", "?", "*")  # written in the place of a missing sample
 _MISSING = ("", *_MARKS)
-_RISES_FOR_A_FALL = 8  # of a first column that may be times
+_RISES_FOR_A_FALL = 8  # a first column that falls more often than once in so many rows is no column of times
 _SHOWN = 40  # characters of a cell, or of names
 _WHOLE = re.compile(r"[+-]?\d+")
 _DIGITS = re.compile(r"\d+")
@@ -23,23 +23,23 @@ _DIGITS = re.compile(r"\d+")
 def refuse_rows_above(
     above: Sequence[tuple[int, list[str]]], rows: Sequence[Sequence[str]], decimal: str, name: str
 ) -> None:
-    """Refuse lines above the first row of numbers that are no header, but rows without a sample.
+    """Refuse lines above the first row of numbers that are no header, but rows with a missing sample.
 
     Args:
-        above: number and cells of each of these lines, comments left out.
+        above: number and cells of each line above that row, comments left out.
         rows: cells of the first rows of numbers.
         decimal: decimal mark.
         name: what messages call the file.
 
     Raises:
-        RecordingError: a line is a row without a sample, or with a cell that is no number.
+        RecordingError: a line is a row with a missing sample, or with a cell that is no number.
     """
     columns = len(rows[0]) if rows else 0
     signals = not may_be_times(rows, decimal)
     fitting = [place for place, (_, cells) in enumerate(above) if len(cells) == columns and _names(cells, decimal)]
     names_at = fitting[-1] if fitting else -1
     missing = _MISSING if signals and fitting else _MARKS  # a column of times may have no name, and no unit
-    absent = 0  # lines that have a mark for each sample, of which the first may have the units
+    absent = 0  # lines with a mark for each sample; the first such line may be the units
     for place, (line, cells) in enumerate(above):
         below_names = place > names_at
         broken = _broken(cells, decimal, missing if below_names else ())
@@ -58,7 +58,7 @@ def refuse_rows_above(
 
 
 def may_be_times(rows: Sequence[Sequence[str]], decimal: str) -> bool:
-    """Say whether the first column of the rows may be times or numbers of samples: it seldom falls."""
+    """Say whether the first column of the rows may be times or numbers of samples, which seldom fall."""
     firsts = [value for cells in rows if (value := number(cells[0], decimal)) is not None]
     falls = sum(after < before for before, after in itertools.pairwise(firsts))
     return _RISES_FOR_A_FALL * falls <= len(firsts)
@@ -67,7 +67,7 @@ def may_be_times(rows: Sequence[Sequence[str]], decimal: str) -> bool:
 def _broken(cells: Sequence[str], decimal: str, missing: Sequence[str]) -> str | None:
     """Return the cell that spoils a row of numbers; None if the cells name columns, perhaps by whole numbers.
 
-    No name is one of ``missing``, which stand in the place of a sample.
+    The texts ``missing`` stand for missing samples, and are no names.
     """
     numbers = [cell.strip() for cell in cells if number(cell, decimal) is not None]
     others = [cell.strip() for cell in cells if number(cell, decimal) is None]
@@ -80,12 +80,12 @@ def _broken(cells: Sequence[str], decimal: str, missing: Sequence[str]) -> str |
 
 
 def _is_word(cells: Sequence[str]) -> bool:
-    """Say whether a line begins with a word, and no mark of a missing sample."""
+    """Say whether a line begins with a word that is no mark of a missing sample."""
     return cells[0].strip().lower() not in _MISSING and cells[0].strip()[:1].isalpha()
 
 
 def _lacking(cells: Sequence[str], row: Sequence[str], decimal: str, below_names: bool) -> str | None:
-    """Return the cell for a sample that is not there, in a line with a clock time or date where a row has one."""
+    """Return the cell of a missing sample, in a line with a clock time or date where ``row`` has one; None: no such."""
     times = [place for place, cell in enumerate(row) if number(cell, decimal) is None]
     shown = [place for place in times if number(cells[place], decimal) is None and time_of(cells[place], decimal)]
     others = [cell.strip() for place, cell in enumerate(cells) if place not in shown and number(cell, decimal) is None]
@@ -96,7 +96,7 @@ def _lacking(cells: Sequence[str], row: Sequence[str], decimal: str, below_names
 
 
 def _goes_on(cells: Sequence[str], row: Sequence[str], decimal: str, signals: bool) -> bool:
-    """Say whether the first cell of a short line is a time as that of the row that follows, and others no names."""
+    """Say whether a short line is a row: its first cell is a time like the next row's, and the others are no names."""
     first, next_one = number(cells[0], decimal), number(row[0], decimal)
     if any(number(cell, decimal) is None and cell.strip().lower() not in _MISSING for cell in cells[1:]):
         return False
@@ -106,7 +106,7 @@ def _goes_on(cells: Sequence[str], row: Sequence[str], decimal: str, signals: bo
 
 
 def _names(cells: Sequence[str], decimal: str) -> bool:
-    """Say whether cells are names or units: no numbers, no times, and not marks of missing samples alone."""
+    """Say whether cells are names or units: no numbers, no times, and not only marks of missing samples."""
     return all(time_of(cell, decimal) is None for cell in cells) and not all(
         cell.strip().lower() in _MISSING for cell in cells
     )
@@ -119,11 +119,12 @@ def _are_marks(cells: Sequence[str]) -> bool:
 def refuse_split_numbers(rows: Sequence[Sequence[str]], name: str) -> None:
     """Refuse numbers with decimal commas that would be read as two columns each.
 
-    Nobody writes 004 for 4, or -0: a column has such cells, without signs, where the column before it has whole numbers
-    without leading zeros. Whole numbers that are all padded to one width have them too, and are no fractions.
+    Fractions have leading zeros (``4,004``) or follow ``-0``, and nobody writes whole numbers so. So the table is
+    refused where a column of unsigned numbers has such cells, and the one before it has whole numbers without leading
+    zeros. Whole numbers that are all padded to one width have leading zeros too, and are no fractions.
 
     Args:
-        rows: cells between commas; their header names no columns, or other ones.
+        rows: cells between commas; the header does not name as many columns.
         name: what messages call the file.
 
     Raises:
@@ -153,16 +154,16 @@ def refuse_other_names(
 ) -> list[list[str]]:
     """Return lines of names, after refusing those that name more or fewer columns than the rows have.
 
-    R names all columns but the first, which counts the rows: it gets an empty name.
+    R names all columns except the first, which counts the rows: that column gets an empty name.
 
     Args:
-        named: cells of the lines of the header, none of which has a cell for each column.
+        named: cells of the header's lines, none of which has a cell for each column.
         rows: cells of the rows.
         separator: between cells; None: blanks, which names have too.
         name: what messages call the file.
 
     Raises:
-        RecordingError: the last line names other columns.
+        RecordingError: the last line names another number of columns.
     """
     last = [cell.strip(" '\"") for cell in named[-1]] if named else []
     if len(last) < 2 or not rows or any(number(cell) is not None for cell in last):
@@ -185,10 +186,10 @@ def refuse_other_names(
 
 
 def are_column_numbers(rows: Sequence[Sequence[str]], decimal: str) -> bool:
-    """Say whether the first row numbers the columns from 0, as pandas does, or from 1, and is no sample.
+    """Say whether the first row numbers the columns from 0, as pandas does, or from 1.
 
-    It is a sample if the first column goes on evenly from it, or if the values below are of its kind: whole numbers
-    that lie around it.
+    The row holds samples instead if the first column goes on evenly from it, or if the values below are like it: whole
+    numbers that lie around it.
     """
     if not rows:
         return False
@@ -219,9 +220,9 @@ def cells_without_end(cells: list[str]) -> list[str]:
 
 
 def column_without_numbers(lines: Sequence[str], name: str) -> str:
-    """Return what is wrong with lines that no separator makes rows of numbers; empty if they are nothing like it.
+    """Return what is wrong with lines that no separator splits into rows of numbers; empty if that is not known.
 
-    That is a column which is empty, or holds text, beside columns of numbers.
+    It is known where a column is empty, or holds text, beside columns of numbers.
     """
     best: tuple[int, str, list[tuple[int, list[str]]]] = (0, "", [])
     for separator in ("\t", ";", ",", "|"):
@@ -248,7 +249,7 @@ def column_without_numbers(lines: Sequence[str], name: str) -> str:
 
 
 def two_decimal_marks(lines: Sequence[str], name: str) -> str:
-    """Return what is wrong with lines in which one column has decimal points and another commas; empty if none has."""
+    """Return what is wrong with lines that have decimal points and decimal commas; empty if no line has both."""
     for number_of_line, line in enumerate(lines[:_LOOKED_AT], 1):
         for separator in ("\t", ";", "|"):
             cells = [cell.strip() for cell in line.split(separator)]

@@ -1,7 +1,7 @@
-"""Tables of numbers in text (CSV): a column for each channel, and maybe columns of time or of the sample's number.
+"""Tables of numbers in text (CSV): a column for each channel, and perhaps columns of times or of samples' numbers.
 
-The columns of time and number are no channels: they are copied as they are. Written files keep header, marks, encoding
-and these columns.
+Columns of times and numbers are no channels, and are copied as they are. Written files keep header, separator, decimal
+mark, encoding and these columns.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from .time_columns import Stamps
 
 SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 
-_LOOK_EVERY = 64  # rows, after which columns that are surely channels are no longer looked at
-_COUNTED_ROWS = 16  # by which a table is seen to have no channel
-_FEWEST_ROWS = 4  # by which a named column is seen to rise evenly
-_ONE_RATE = 2e-3  # that two rates of one file may differ by, of themselves
-_CELL_VALUES = 4  # a cell takes as much memory as so many samples, as a number of Python's
+_LOOK_EVERY = 64  # rows after which columns that are surely channels are dropped from those that may be times
+_COUNTED_ROWS = 16  # least number of rows by which a table is seen to have no channel
+_FEWEST_ROWS = 4  # least number of rows by which a named column is seen to rise evenly
+_ONE_RATE = 2e-3  # relative difference up to which two rates of one file are the same
+_CELL_VALUES = 4  # a cell, as an object of Python's, takes as much memory as so many samples
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class TableRecording(Recording):
     """A table.
 
     Attributes:
-        layout: how it is written.
+        layout: how the table is written.
         copied: numbers of the columns that are no channels.
         name: what messages call the file.
-        notes: what the user should know of it, a line each.
+        notes: what the user should know of the recording, a line each.
     """
 
     layout: Layout
@@ -52,14 +52,14 @@ class TableRecording(Recording):
     unit = "as in the input"
 
     def blocks(self) -> Iterator[Block]:
-        """Read the file from its start, ``[channel, time]`` at a time."""
+        """Yield the samples in blocks ``[channel, time]``, from the start."""
         for _, values in self.blocks_with_copied():
             yield values
 
     def blocks_with_copied(self) -> Iterator[tuple[list[list[str]], Block]]:
-        """Yield each block with the copied cells of its rows."""
+        """Yield the copied cells of each row of a block, and the block ``[channel, time]``."""
         copied: list[list[str]] = []
-        values = array("d")  # row after row: lists of numbers would take five times as much
+        values = array("d")  # row after row: lists of numbers would take five times the memory
         columns = len(self.layout.labels)
         length = block_length(BLOCK_SAMPLES, _CELL_VALUES * columns)
         leading = len(self.copied) if self.copied == tuple(range(len(self.copied))) else None
@@ -84,7 +84,7 @@ class TableRecording(Recording):
             yield copied, as_block(np.frombuffer(values).reshape(len(copied), -1).T)
 
     def _not_a_number(self, cells: list[str], line: int) -> str:
-        """Return what to say of the first sample of a row that is no number."""
+        """Return the message about the first sample of a row that is no number."""
         for column, cell in enumerate(cells):
             if column not in self.copied and not is_number(cell, self.layout.decimal):
                 label = f" ({self.layout.labels[column][:40]})" if self.layout.labels[column] else ""
@@ -94,10 +94,10 @@ class TableRecording(Recording):
 
     @contextmanager
     def writer(self, path: Path, channels: int | None = None) -> Iterator[Writer]:
-        """Write a table of this one's layout, with its header, its times and its numbers of samples.
+        """Open a table for writing, with this one's layout, header, times and numbers of samples.
 
-        The table written has only the first ``channels`` channels (None: all). The columns of the other channels are
-        also left out of header lines that have a cell for each column; all other header lines are copied whole.
+        It has only the first ``channels`` channels (None: all). The columns of the others are also left out of header
+        lines that have a cell for each column; all other header lines are copied whole.
         """
         encoding = self.layout.encoding
         with path.open("w", newline="", encoding=encoding) as file, self.path.open(encoding=encoding) as source:
@@ -122,7 +122,7 @@ class _TableWriter:
     def write_header(self, line: str) -> None:
         """Write a line of the table's header, without the cells of columns that are not written.
 
-        A line that has a formula of a spreadsheet in a cell is written with that as a text.
+        A formula of a spreadsheet in a cell is written as text.
         """
         cells = next(csv.reader([line], delimiter=self.table.layout.separator or " ", skipinitialspace=True), [])
         kept = [in_csv(cell) for cell in cells]
@@ -151,15 +151,15 @@ class _TableWriter:
 
 
 def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
-    """Read a table through once, for its layout, its length, and the rate by its times or its header.
+    """Read a table through once, for its layout, its length and its rate.
 
     Args:
         path: the file.
-        rate: samples per second, which wins over those; None: by a column of time, or else by the header.
+        rate: samples per second, which overrides the table's own; None: by a column of times, or else by the header.
         name: what messages call the file.
 
     Raises:
-        RecordingError: the file is no table, is empty, has uneven columns, or a rate that cannot be found.
+        RecordingError: the file is no table, is empty, has rows of different lengths, or does not give its rate.
     """
     layout = layout_of(path, name)
     try:
@@ -205,7 +205,7 @@ def open_table(path: Path, rate: float | None, name: str) -> TableRecording:
 
 
 def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps], int]:
-    """Return what could be times or numbers of samples, by column, and the number of rows; check their lengths."""
+    """Return the columns that may be times or numbers of samples, by number, and the number of rows; check lengths."""
     columns, frames = len(layout.labels), 0
     stamps: dict[int, Stamps] = {}
     for column, label in enumerate(layout.labels):
@@ -229,7 +229,7 @@ def _measured(path: Path, layout: Layout, name: str) -> tuple[dict[int, Stamps],
 
 
 def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int, ...]:
-    """Return the columns that are no channels."""
+    """Return the numbers of the columns that are no channels."""
     if len(layout.labels) == 1:
         return _copied_alone(layout, stamps, frames)
     copied: list[int] = list(layout.no_signals)
@@ -278,17 +278,17 @@ def _copied(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int
 
 
 def _is_time(found: Stamps) -> bool:
-    """Say whether a column that is named as a time holds times; with a lead's name, too, it seldom starts again."""
+    """Say whether a column that is named as a time holds times, although its name may be a lead's too."""
     if found.is_stamp and surely_names_time(found.label):
-        return True  # in any order: of packets that came late
+        return True  # in any order: packets may have come late
     return found.is_clock and not (names_lead(found.label) and found.may_be_lead)
 
 
 def _named_as_times(layout: Layout, stamps: dict[int, Stamps], copied: tuple[int, ...], name: str) -> list[str]:
-    """Return a note on each column that is named as a time and is a channel, as it does not rise, or falls often.
+    """Return a note on each column that is named as a time and does not rise like one.
 
     Raises:
-        RecordingError: the name is that of nothing but a time.
+        RecordingError: such a column has a name that is no lead's.
     """
     notes = []
     for column, found in sorted(stamps.items()):
@@ -309,7 +309,7 @@ def _named_as_times(layout: Layout, stamps: dict[int, Stamps], copied: tuple[int
 
 
 def _copied_alone(layout: Layout, stamps: dict[int, Stamps], frames: int) -> tuple[int, ...]:
-    """Return the only column if it is no channel: a name says so and it rises, or all steps are alike."""
+    """Return the number of the only column if it is no channel: its name says so and it rises, or it rises evenly."""
     found, label = stamps.get(0), layout.labels[0]
     if found is None or frames < _FEWEST_ROWS:
         return ()
@@ -327,7 +327,7 @@ def _wrong_length(layout: Layout, cells: list[str], line: int, name: str) -> Rec
 
 
 def _counts(found: Stamps) -> bool:
-    """Say whether a column that is no channel numbers samples or packets, down or from its start again and again."""
+    """Say whether a column that is no channel numbers samples or packets: downwards, or again and again."""
     if found.counts_down:
         return True
     if found.textual or names_time(found.label, first=True):
@@ -337,7 +337,7 @@ def _counts(found: Stamps) -> bool:
 
 
 def _told(layout: Layout) -> str:
-    """Return what the columns of a table without channels are."""
+    """Return what the columns of a table without channels are, for a message."""
     labels = [label for label in layout.labels if label]
     return "times or numbers of samples" + (f" ({', '.join(labels)[:80]})" if labels else "")
 

@@ -1,4 +1,4 @@
-"""What the header of a table says beside names: the rate, in words, as LabChart does, or as Empatica's devices do."""
+"""Reads what headers of tables say beside names: the rate, in words or as LabChart and Empatica's devices write it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .table_checks import cells_without_end
 from .time_cells import names_counter, names_time, number
 
 COMMENT = ("#", "%")
-"""What a line that is a comment begins with."""
+"""First characters of a line that is a comment."""
 
 _NUMBER = r"\d{1,20}(?:\.\d{1,20})?(?:e[+-]?\d{1,3})?"
-_SAID_RATE = re.compile(  # of bounded length: a long line of such words would be gone through for ever
+_SAID_RATE = re.compile(  # of bounded length: otherwise a long line of such words would take for ever
     r"sampl\w{0,20}[ _-]{0,4}(?:rate|freq\w{0,10})\W{0,20}?(?:\(?(k?hz)\)?\W{0,20})?"
     rf"({_NUMBER})[ \t]{{0,4}}(khz)?",
     re.IGNORECASE,
@@ -48,10 +48,10 @@ _PAIR = re.compile(  # a word and its value
     rf"\s*[\"']?(?=[^\d\W])([^,;|\t:=]{{1,80}}?)[\"']?\s{{0,9}}[,;|\t:=]\s{{0,9}}[\"']?{_VALUE}[\"']?[\s,;|]{{0,99}}",
     re.IGNORECASE,
 )
-_AROUND = " \t,;|'\""  # a word or a number
+_AROUND = " \t,;|'\""  # characters that may surround a word or a number
 _EMPATICA = ((1e9, 1e17), (1e-3, 1e4))  # limits of its two header rows: the Unix time of the start, and the rate
 _E4_RATES = (1, 4, 32, 64)  # of the signals of a device that writes its start as a date
-_LOOKED_AT = 100  # lines, for Empatica's rows
+_LOOKED_AT = 100  # lines, in which Empatica's rows are looked for
 
 
 def is_comment(line: str) -> bool:
@@ -60,22 +60,22 @@ def is_comment(line: str) -> bool:
 
 
 def is_setting(line: str) -> bool:
-    """Say whether a line of a header is a name and a value of LabChart's, and names no columns."""
+    """Say whether a line of a header is a setting of LabChart's (``Name=value``), which names no columns."""
     return _KEY.match(line) is not None
 
 
 def states_a_value(line: str) -> bool:
-    """Say whether a line of a header is a word and a number, as ``Gain,0.5`` or ``Date: 2020-01-01``, and no more."""
+    """Say whether a line of a header is only a word and its value, as ``Gain,0.5`` or ``Date: 2020-01-01``."""
     return _PAIR.fullmatch(line) is not None
 
 
 def are_units(cells: Sequence[str]) -> bool:
-    """Say whether a line of a header has units, and no names."""
+    """Say whether the cells of a line of a header are units, and no names."""
     return any(map(str.strip, cells)) and all(len(cell) < 20 and _UNIT.fullmatch(cell) for cell in cells)
 
 
 def said_rate(header: Sequence[str]) -> float | None:
-    """Return the rate in Hz that a header's lines state, or its inverse; None where they state none, or several."""
+    """Return the rate in Hz that a header's lines state, perhaps by an interval; None if they state none or several."""
     plain = [line.replace('"', "") for line in header]
     said = {
         float(value) * (1000 if "k" in (before + after).lower() else 1)
@@ -99,14 +99,15 @@ def said_rate(header: Sequence[str]) -> float | None:
 
 
 def rate_below(lines: Sequence[str], start: int) -> tuple[float, tuple[str, ...], int] | None:
-    """Return the rate in Hz that the first row of a table of one column is, under a line with that word.
-
-    With it come the name of the column, in a line between that row and the samples (none: there is no such line), and
-    how many lines from the first row on are no samples. None: the first row is a sample.
+    """Return what the first row of a table of one column says if it is the rate, below a line such as ``Sample rate``.
 
     Args:
         lines: lines of the file.
         start: place of the first row of numbers.
+
+    Returns:
+        the rate in Hz; the name of the column, from a line between rate and samples (empty where there is none); and
+        how many lines from ``start`` on are no samples. None: the first row is a sample.
     """
     word = next((line.strip(_AROUND) for line in reversed(lines[:start]) if line.strip()), "")
     rate = said_rate([f"{word} {lines[start].strip(_AROUND)}"]) if said_rate([word]) is None else None
@@ -118,9 +119,9 @@ def rate_below(lines: Sequence[str], start: int) -> tuple[float, tuple[str, ...]
 
 
 def channel_titles(header: Sequence[str], columns: int) -> list[str]:
-    """Return names of as many columns, by LabChart's line of titles of the channels; none where there is no such line.
+    """Return a name for each column from LabChart's line of the channels' titles; none where there is no such line.
 
-    The first column has no title if it is one more than the channels.
+    If there is one column more than titles, the first column has an empty name.
     """
     titles = next((line.split("\t")[1:] for line in header if line.startswith("ChannelTitle=\t")), [])
     while len(titles) > 1 and not titles[-1].strip():
@@ -129,7 +130,7 @@ def channel_titles(header: Sequence[str], columns: int) -> list[str]:
 
 
 def naming_comment(named: Sequence[list[str]], columns: int, rises: bool) -> list[str]:
-    """Return the cells of the comment that names the columns: the last one, or one that names a first column of times.
+    """Return the cells of the comment that names the columns: one that names a first column of times, else the last.
 
     Args:
         named: cells of each comment.
@@ -144,16 +145,19 @@ def naming_comment(named: Sequence[list[str]], columns: int, rises: bool) -> lis
 
 
 def empatica(lines: Sequence[str], start: int, separator: str | None, decimal: str) -> tuple[int, float] | None:
-    """Return the rate of Empatica's header, and how many lines from the first row of numbers belong to it.
+    """Return what Empatica's header says, if a table has one.
 
-    It is two rows of numbers, the Unix time of the start and the rate, or a row of that time as a date and one of the
-    rate, each with the same cell for all columns.
+    The header is two rows of numbers, the Unix time of the start and the rate, or a row with that time as a date and a
+    row with the rate. Each row has the same cell for all columns.
 
     Args:
         lines: lines of the file.
         start: place of the first row of numbers.
         separator: text between cells; None: blanks.
         decimal: decimal mark.
+
+    Returns:
+        how many lines from ``start`` on belong to the header, and the rate in Hz; None: there is no such header.
     """
     rows = [(place, line) for place, line in enumerate(lines) if line.strip() and not is_comment(line)]
     before = [line for place, line in rows if place < start][-1:]
@@ -175,7 +179,7 @@ def empatica(lines: Sequence[str], start: int, separator: str | None, decimal: s
 
 
 def _is_date(line: str, separator: str | None, columns: int) -> bool:
-    """Say whether a line is one date with its time, as often as there are columns."""
+    """Say whether each cell of a line, one for each column, is the same date with a time."""
     cells = {cell.strip(" '\"") for cell in (_split(line, separator) if separator else [line.strip()])}
     if len(cells) != 1 or (separator and len(_split(line, separator)) != columns):
         return False
@@ -188,9 +192,9 @@ def _is_date(line: str, separator: str | None, columns: int) -> bool:
 
 
 def _is_dated_rate(rows: Sequence[tuple[int, list[str]]], decimal: str) -> bool:
-    """Say whether the first row is a rate, and no sample: by its number, and by more or fewer digits than samples have.
+    """Say whether the first row is a rate of Empatica's, and no sample.
 
-    A rate with six digits may also lie beyond all samples.
+    A rate has more or fewer digits after the decimal mark than samples have, or six digits and lies beyond all samples.
     """
     first = {cell.strip() for cell in rows[0][1]}
     text = first.pop()
@@ -219,7 +223,7 @@ def _split(line: str, separator: str | None) -> list[str]:
 def open_signals(comments: Sequence[str]) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Return the columns of an OpenSignals file (biosignalsplux, BITalino), and the numbers of those without samples.
 
-    Those of several devices stand side by side.
+    The columns of several devices stand side by side.
     """
     for line in comments:
         try:

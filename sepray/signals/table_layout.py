@@ -1,7 +1,7 @@
 """Finds how a table of numbers in text is written, from its first lines: encoding, marks and header.
 
-It is found by trial: of the usual pairs of separator and decimal mark, the one by which most of the first lines are
-rows of numbers, all of one length. What comes before the first such row is the header, of any number of lines.
+The usual pairs of separator and decimal mark are tried. The pair counts by which most of the first lines are rows of
+numbers, all of one length. All lines before the first such row are the header.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from .table_headers import (
 )
 from .time_cells import names_counter, names_time, number, time_of
 
-_HEAD_BYTES = 1 << 16  # of a file, that its layout is found from
+_HEAD_BYTES = 1 << 16  # of a file, from which its layout is found
 _LINE_BYTES = 1 << 20  # at least one line ends in so many bytes
 _MOST_COLUMNS = 4096
-_MOST_EMPTY = 1 << 20  # rows, and one for each row of numbers: a spreadsheet has no more, and double spacing one each
+_MOST_EMPTY = 1 << 20  # empty rows, as a spreadsheet may have, beside one for each row of numbers (double spacing)
 _MOST_TRAILING = 1 << 14  # empty cells at the end of a row: as many as a spreadsheet has columns
 _MOST_LINES = 64  # of a row whose cells have line breaks in quotes
-_SAMPLE = 50  # rows of these
+_SAMPLE = 50  # rows of numbers by which a pair of marks is judged
 _LOOKED_AT = 1000  # rows whose cells are compared
 _MARKS = (
     ("\t", "."),
@@ -71,7 +71,7 @@ class Layout:
         encoding: encoding of the file's text.
         separator: text between cells; None: blanks.
         decimal: decimal mark.
-        header: lines before the first row of numbers.
+        header: number of lines before the first row of numbers.
         labels: names of the columns, with units where a line of the header has them; all empty where none has names.
         has_names: whether a line of the header names the columns.
         trailing: number of empty cells that rows end with.
@@ -90,10 +90,14 @@ class Layout:
     no_signals: tuple[int, ...] = ()
 
     def rows(self, file: IO[str], name: str) -> Iterator[tuple[int, list[str]]]:
-        """Yield line number and cells of every row; blank lines are passed over, at the end also empty cells alone.
+        """Yield line number and cells of every row, without blank lines, and without rows of empty cells at the end.
+
+        Args:
+            file: the table, opened at its start.
+            name: what messages call it.
 
         Raises:
-            RecordingError: there are a million lines more without numbers than with numbers; ``name`` is the file's.
+            RecordingError: there are a million more lines without numbers than with numbers.
         """
         for _ in range(self.header):
             file.readline()
@@ -105,7 +109,7 @@ class Layout:
                 if left < 0:
                     raise RecordingError(f"{name} has a million empty lines before line {line}: leave them out")
                 if len(cells) > 1 and not held and cells[0][:1] not in COMMENT:
-                    held = [(line, cells)]  # the first: rows after it would say no more
+                    held = [(line, cells)]  # the first is enough: it is refused if a row of numbers follows
                 continue
             left += 1
             if held:
@@ -119,7 +123,7 @@ def layout_of(path: Path, name: str) -> Layout:
 
     Args:
         path: the file.
-        name: what messages call it.
+        name: what messages call the file.
 
     Raises:
         RecordingError: the file is not a table, or its first row has a cell that is no number.
@@ -152,7 +156,7 @@ def layout_of(path: Path, name: str) -> Layout:
 
 
 def _refuse_endless_lines(file: IO[bytes], name: str) -> None:
-    """Refuse a file with a line so long that no table has it: a line is read whole, and so would such a file be."""
+    """Refuse a file with a line longer than any table has: lines are read whole, so all of it would be in memory."""
     while len(part := file.read(_LINE_BYTES)) == _LINE_BYTES:
         if b"\n" not in part and b"\r" not in part:
             raise RecordingError(
@@ -167,7 +171,7 @@ def is_number(cell: str, decimal: str) -> bool:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Lines, split by one pair of marks."""
+    """Result of splitting the lines by one pair of marks."""
 
     separator: str | None
     decimal: str
@@ -279,7 +283,7 @@ def _described(lines: list[str], best: _Trial, encoding: str, name: str) -> Layo
 def _is_setting(cells: list[str], best: _Trial, numbers_name: bool) -> bool:
     """Say whether a line above the names is a word and its values.
 
-    Where only units follow (``numbers_name``), it may be names, of which some are whole numbers.
+    Where only units follow (``numbers_name``), it may be the names instead, some of them whole numbers.
     """
     first, others = cells[0], [cell.strip() for cell in cells[1:] if cell.strip()]
     numbered = (
@@ -298,7 +302,7 @@ def _are_names(line: str, best: _Trial) -> bool:
 
 
 def _names(line: str, cells: list[str], best: _Trial) -> list[str]:
-    """Return the cells of a header line; in a table with blanks, names may have a blank of their own."""
+    """Return the cells of a header line; in a table separated by blanks, a name may have a single blank in it."""
     if best.separator is None and len(cells) != best.columns:
         apart = re.split(r"\s{2,}|\t", line.strip())
         return apart if len(apart) == best.columns else cells
@@ -306,7 +310,7 @@ def _names(line: str, cells: list[str], best: _Trial) -> list[str]:
 
 
 def _split(lines: Iterator[str] | IO[str], separator: str | None, start: int) -> Iterator[tuple[int, list[str]]]:
-    """Yield the number and the cells of every line."""
+    """Yield the number and the cells of every row, counted from ``start``."""
     taken = 0  # lines of the row that is being read
 
     def few() -> Iterator[str]:
@@ -328,7 +332,7 @@ def _cells(line: str, separator: str | None) -> list[str]:
 
 
 def _without_trailing(cells: list[str], columns: int) -> list[str]:
-    """Return cells without the empty ones after the last column, which separators at the end of the line make."""
+    """Return cells without the empty ones after the last column, which stem from separators at the end of the line."""
     if len(cells) > columns + _MOST_TRAILING:
         return cells
     kept = len(cells)

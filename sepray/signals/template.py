@@ -1,19 +1,19 @@
-"""Subtraction of the maternal ECG by its average beat, as is usual before a fetal ECG is looked for in one lead.
+"""Subtraction of the maternal ECG's average beat, as is usual before a fetal ECG is looked for in one lead.
 
 The choices, after Cerutti et al., "Variability analysis of fetal heart rate signals as obtained from abdominal
 electrocardiographic recordings" (J. Perinat. Med. 14, 1986), who scale the average beat to each single one:
 
-- A beat reaches from 0.35 of the median interval before its time to 0.65 after it, or to where the next one begins, so
+- A beat reaches from 0.35 of the median interval before its time to 0.65 after it, or to where the next beat begins, so
   that P and T waves belong to it and no sample to two beats.
-- The average beat is the mean over all beats of the item, without a line between its ends. What it holds of another
-  heart is that heart's mean over so many beats at random: of ten beats a tenth.
+- The average beat is the mean over all beats of the item, less a line between its ends. Another heart's beats fall on
+  it at random: of each, the average over ten beats holds a tenth.
 - To each beat four coefficients are fitted by least squares: the average beat, its slope over time, a constant and a
   line. The first two are subtracted: they follow the amplitude with the breath, and a beat's time to fractions of a
-  sample. The others are the wandering baseline, which stays in the residual.
-- Beats are moved to where the slope's coefficient is least, by 30 ms at most, so their times may be as rough as a QRS
-  complex is wide; then the average is formed again.
+  sample. The other two are the wandering baseline, which stays in the residual.
+- Beats are moved to where the slope's coefficient is least, by 30 ms at most, so their times may be off by as much as a
+  QRS complex is wide; then the average is formed again.
 
-A beat of another shape (ectopic) is not removed, and 1 / N of it is in the residual of every other one.
+A beat of another shape (ectopic) is not removed, and 1 / N of it is in the residual of every other one of N beats.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import torch
 from torch import Tensor
 
 FEWEST_BEATS = 3
-"""Beats that make an average."""
+"""Least number of beats that make an average."""
 
-_BEFORE = 0.35  # of an interval, before a beat's time
+_BEFORE = 0.35  # share of an interval that is before a beat's time
 _ROUNDS = 4  # of averaging and moving
-_FARTHEST = 0.030  # seconds that a beat is moved by
-_RIDGE = 1e-3  # of the average beat's energy: holds the scale at 1 where little of a beat is in the signal
+_FARTHEST = 0.030  # most seconds that a beat is moved by
+_RIDGE = 1e-3  # share of the average beat's energy: keeps the scale at 1 where little of a beat is in the signal
 
 
 def residual(lead: Tensor, sample_rate: float, beats: Tensor) -> Tensor:
@@ -35,12 +35,12 @@ def residual(lead: Tensor, sample_rate: float, beats: Tensor) -> Tensor:
 
     Args:
         lead: ``[..., time]``, in any unit, with any offset; finite.
-        sample_rate: in Hz.
+        sample_rate: sampling rate in Hz.
         beats: when the heart to be removed beats, ``[..., beat]`` in seconds from the first sample; NaN where an item
-            has fewer beats than others. Fewer than three are nothing to average: the item is returned as it is.
+            has fewer beats than others. An item of fewer than three beats is returned as it is.
 
     Raises:
-        ValueError: leads and beats have other leading axes.
+        ValueError: leads and beats have different leading axes.
     """
     if lead.shape[:-1] != beats.shape[:-1]:
         raise ValueError(f"leads are {list(lead.shape)} and beats {list(beats.shape)}: all but the last must agree")
@@ -58,7 +58,7 @@ def residual(lead: Tensor, sample_rate: float, beats: Tensor) -> Tensor:
 
 
 def _modelled(signal: Tensor, times: Tensor, interval: Tensor, sample_rate: float) -> Tensor:
-    """Return what the beats at ``times [item, beat]``, in samples, have in common, ``[item, time]``."""
+    """Return the average beat scaled to each beat, ``[item, time]``; ``times [item, beat]`` are in samples."""
     length = interval.round().long().clamp(min=4)
     before = (_BEFORE * interval).round().long()
     farthest = _FARTHEST * sample_rate

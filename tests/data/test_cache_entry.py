@@ -141,9 +141,8 @@ def test_entry_that_another_user_has_rewritten_is_made_again(tmp_path, capsys, m
     entry = mapped(tmp_path, "ramps", {}, planned, verified)
     assert entry.tensors["ramp"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert entry.facts == {"names": ["a", "b"]}
-    assert (
-        "may have been made by another user (SEPRAY_TRUST_CACHE=1 takes it): building it again" in capsys.readouterr().err
-    )
+    told = "may have been made by another user (SEPRAY_TRUST_CACHE=1 takes it): building it again"
+    assert told in capsys.readouterr().err
     reseal(entry_of(tmp_path), change)
     monkeypatch.setenv("SEPRAY_TRUST_CACHE", "1")
     taken = mapped(tmp_path, "ramps", {}, not_planned, verified)

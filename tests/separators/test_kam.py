@@ -91,6 +91,8 @@ def test_the_period_is_that_of_the_pulses(period):
     assert kam.beat_period(power, (21, 40)) is None  # 60 frames hold no three of them
     assert kam.beat_period(torch.ones(6, 60), (4, 20)) in range(4, 21)  # without any peak
     assert kam.beat_period(torch.exp(-torch.arange(62.0) / 9).expand(6, -1), (4, 40)) == 4  # of three there are 20
+    low = torch.tensor([[3.0, 1, 2, 0, 3, 0, 1, 2, 0, 1, 0, 3]])  # peaks of 2.0 and 2.1 at 2 and 4, and a mean of 2.4
+    assert kam.beat_period(low, (2, 4)) == 4
 
 
 def test_a_repeating_accompaniment_is_told_from_what_does_not_repeat():

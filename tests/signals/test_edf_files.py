@@ -72,6 +72,10 @@ def test_it_is_a_recording_of_the_highest_rate(tmp_path, name):
     [
         ({"spoil": slice(2000)}, "a.edf is truncated: 4 records were promised, 1 are there"),
         ({"spoil": slice(300)}, "a.edf is no EDF file: its header cannot be read"),
+        (
+            {"spoil": slice(1000), "records": -1},
+            "a.edf is truncated: its header alone has 1024 bytes, the file 1000",
+        ),
         ({"kind": "EDF+D"}, "a.edf has interruptions (EDF+D), and what is between them is not known"),
         ({"records": 0}, "a.edf is empty: it has no samples"),
     ],
