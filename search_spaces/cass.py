@@ -40,7 +40,7 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = dict.fromkeys(PAPER, 500)
-"""The epochs of figure 4; the paper gives no other number of epochs."""
+"""The epochs of figures 4 and 5; the paper's text gives none."""
 
 _CASS = ("beta", "autoencoder_learning_rate", "discriminator_learning_rate")
 ARMS: dict[str, Arm] = {

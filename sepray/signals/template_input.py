@@ -1,10 +1,10 @@
 """Adds to a network's input what is left of a mixture after its strongest heart's average beat is subtracted.
 
 A fetal beat under a maternal R peak, or a twentieth as high, is hard to see beside it. So a task may ask for the usual
-first step of fetal ECG (``Signal.template``): of each channel the residual of template subtraction
-(``signals.template``) goes into the networks as a channel of its own, beside the mixture. Sources and estimates have
-the mixture's channels alone, and a separator makes the residual itself, of whatever it is given: so a remixed mixture
-has its own, a recording is treated as a training item is, and estimates may still sum to the mixture.
+first step of fetal ECG (``Signal.template``): the networks get, beside each channel of the mixture, the residual of
+template subtraction (``signals.template``). Sources and estimates have only the mixture's channels. A separator makes
+the residual itself, of every mixture that it is given. So a remixed mixture has its own residual, a recording is
+treated as a training item is, and estimates may still sum to the mixture.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ..contracts import Signal
 from .template import residual
 
 SLOWEST, FASTEST = 45.0, 130.0
-"""Lowest and highest rate of the heart that is taken away, in beats a minute."""
+"""Lowest and highest rate of the heart that is subtracted, in beats a minute."""
 
-_QRS_SECONDS, _BASELINE_SECONDS, _ENERGY_SECONDS = 0.016, 0.12, 0.08  # means that band-pass, and smooth the energy
-_APART = 0.8  # of the shortest interval, between two beats
-_LEAST = 0.35  # of the usual energy of the strongest beats, so that no fetal beat between them counts
+_QRS_SECONDS, _BASELINE_SECONDS, _ENERGY_SECONDS = 0.016, 0.12, 0.08  # of means: two for the band-pass, one for energy
+_APART = 0.8  # least distance of two beats, as a share of the shortest interval
+_LEAST = 0.35  # least energy of a beat, as a share of the strongest beats', so that fetal beats do not count
 
 
 def input_channels(signal: Signal) -> int:
-    """Return the number of channels that ``network_input`` has."""
+    """Return the number of channels that ``network_input`` makes."""
     return signal.channels * (2 if signal.template else 1)
 
 
@@ -45,12 +45,12 @@ def network_input(mixture: Tensor, signal: Signal) -> Tensor:
 def strongest_beats(mixture: Tensor, rate: float) -> Tensor:
     """Return when the strongest heart beats, ``[batch, beat]`` in seconds; NaN where an item has fewer than others.
 
-    Beats are maxima of the energy in the band of QRS complexes, of all channels together, that are farther apart than
-    at the fastest rate, and not far below the strongest ones.
+    Beats are maxima of the energy in the band of QRS complexes, of all channels together. They are at least 0.8 of the
+    shortest interval apart, and not far below the strongest beats.
 
     Args:
         mixture: ``[batch, channel, time]``.
-        rate: in Hz.
+        rate: sampling rate in Hz.
     """
     signal = mixture.double()
     band = _mean(signal, _QRS_SECONDS * rate) - _mean(signal, _BASELINE_SECONDS * rate)
@@ -69,7 +69,7 @@ def strongest_beats(mixture: Tensor, rate: float) -> Tensor:
 
 
 def _mean(signal: Tensor, window: float) -> Tensor:
-    """Return the mean over an odd number of samples around each; at the ends, over fewer."""
+    """Return the mean over an odd number of samples around each sample; at the ends, over fewer."""
     half = min(max(1, round((window - 1) / 2)), signal.shape[-1] - 1)
     pooled: Tensor = avg_pool1d(signal, 2 * half + 1, 1, half, count_include_pad=False)
     return pooled

@@ -1,4 +1,4 @@
-"""What a cell of a table shows: a number, a clock time or a date; and what the name of a column says of it.
+"""Reads cells of tables (a number, a clock time or a date), and tells from a column's name what the column holds.
 
 Clock times are ``mm:ss.mmm``, ``hh:mm:ss`` (also of twelve hours, with AM or PM) or PhysioNet's
 ``[hh:mm:ss.mmm dd/mm/yyyy]``, dates ISO 8601.
@@ -15,8 +15,8 @@ EXACT_DIGITS = 15
 MINUS = "\u2212"
 """The minus sign of typography, which some locales write before negative numbers."""
 
-_LONGEST = 80  # characters of a time: in a long run of digits, a clock would be looked for at each of them
-_NEVER = 1e15  # seconds, after which a time in days begins again
+_LONGEST = 80  # characters of a time: in a long run of digits, a clock time would be looked for at each digit
+_NEVER = 1e15  # seconds after which a time with days begins again: later than any
 
 _TIME = re.compile(r"time.*|date.*|.*stamps?|elapsed|(uhr)?zeit|temps|tiempo")
 _TIME_AS_FIRST = re.compile(r"ts?|sec|secs|seconds?|m?s|msec|clock")
@@ -33,21 +33,21 @@ _COUNTER = re.compile(r"|samples?|index|idx|nseq|seq|sequence|counter|count|fram
 _LEAD = re.compile(
     r"i{1,3}|av[rlf]|v|mli{1,3}|leads?|channels?|ch|e[ck]g|e[em]g|ppg|pleth.*|bvp|resp.*|a?bp|abd.*|signals?"
 )
-_WORD = re.compile(r"([a-zµμ]+)(?:[ _.-]?(\d))?")  # and the number behind it
+_WORD = re.compile(r"([a-zµμ]+)(?:[ _.-]?(\d))?")  # a word, and a digit behind it
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,4}):(\d{2})(?:[.,](\d+)|:(\d{3,6}))?(?![\d:])")
 _HALF_DAY = re.compile(r"\s?([ap])\.?m\b")  # after a clock time
-_DAYS = re.compile(r"(-?\d+) days? ")  # of a time that pandas writes
+_DAYS = re.compile(r"(-?\d+) days? ")  # before a clock time, as pandas writes it
 
 
 def names_time(label: str, first: bool, numbered: bool = False) -> bool:
     """Say whether a column's name says that it is time; the first column's may be as short as ``t`` or ``ms``.
 
-    Such a short name with a number behind, as ``T1`` or ``s_1``, is rather a lead's.
+    A short name with a number behind it, such as ``T1`` or ``s_1``, is rather a lead's.
 
     Args:
         label: the column's name.
         first: whether it is the first column.
-        numbered: whether short names with a number are those of times, too.
+        numbered: whether short names with a number count as names of times, too.
     """
     found = [(word[1], bool(word[2])) for word in _WORD.finditer(label.lower())][:3]
     return surely_names_time(label) or any(
@@ -56,7 +56,7 @@ def names_time(label: str, first: bool, numbered: bool = False) -> bool:
 
 
 def surely_names_time(label: str) -> bool:
-    """Say whether a column's name has a word for time, which no short name of a lead or a unit is."""
+    """Say whether a column's name has a word for time, longer than the short names of leads and units."""
     return any(map(_TIME.fullmatch, words(label)[:3]))
 
 
@@ -80,10 +80,10 @@ def names_lead(label: str) -> bool:
 
 
 def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:
-    """Return the time that a cell shows, and after how much it begins again at 0 (0: never); None if it shows none.
+    """Return the time in a cell, and the period after which such times begin again at 0 (0: never); None if no time.
 
-    A plain number is in an unknown unit; all else is in seconds. A date without a time zone is taken as UTC, where no
-    hour is skipped or repeated.
+    A plain number is in an unknown unit, all other times are in seconds. A date without a time zone is taken as UTC,
+    where no hour is skipped or repeated.
     """
     text = cell.strip().strip("'\"[]").strip()
     if len(text) > _LONGEST:
@@ -109,7 +109,7 @@ def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:
 
 
 def number(cell: str, decimal: str = ".") -> float | None:
-    """Return the number in a cell, as an ``int`` where it has many digits; None if it is none."""
+    """Return the number in a cell, as an ``int`` where it has many digits; None if there is none."""
     text = cell.strip().replace(MINUS, "-")
     if decimal == ",":
         if "." in text:

@@ -1,4 +1,4 @@
-"""Columns of a table that are no signal: time in any usual notation, or the number of the sample.
+"""Columns of a table that are no signal: times in any usual notation, or numbers of samples.
 
 Times are plain numbers in the unit that the column's name states, Unix stamps in s, ms, us or ns (told by their size),
 clock times (``mm:ss.mmm``, ``hh:mm:ss``, PhysioNet's ``[hh:mm:ss.mmm dd/mm/yyyy]``) or ISO 8601 dates.
@@ -13,33 +13,33 @@ from statistics import median
 from .recording_types import RateError
 from .time_cells import EXACT_DIGITS, named_unit, number, time_of, words
 
-_ROUNDING = 1e-3  # of a rate: times are printed with few digits, and a model does not mind one in a thousand
+_ROUNDING = 1e-3  # relative error of a rate: times are printed with few digits, and models do not mind a thousandth
 _STEPS_FOR_MEDIAN = 4096
 _LATEST = 1e30  # in any unit
-_MOST_UNEVEN = 0.01  # share of the steps that may be uneven, beyond which the times give no rate
-_MOST_GAPS = 0.1  # likewise, that may be gaps of missing samples: of nearly whole numbers of steps
+_MOST_UNEVEN = 0.01  # share of uneven steps beyond which the times give no rate
+_MOST_GAPS = 0.1  # the same for gaps of missing samples, which are nearly whole numbers of steps
 _NEARLY_WHOLE = 0.2  # of a step
-_MOST_FALLS = 0.25  # of the steps of a clock that is set back now and then, or is read late
-_MOSTLY_EVEN = 0.75  # of the steps of a column that is named as a time, and falls now and then
-_STRAIGHT = 0.7  # of the way that such a clock goes in all, that it is farther at the end
-_FEWEST_STEPS = 8  # by which such a clock is seen
-_FEWEST_OF_PARTS = 16  # by which a column is seen to start again
-_GREAT_FALL = (4.0, 8.0)  # steps: a clock that falls by more starts again, and is not read late; of uneven steps
-_MOST_PARTS = 2  # falls of times, beyond which a column without a name may as well be a lead
-_RISES_FOR_A_FALL = 8  # at least
-_MOST_RISE = 3.0  # times the mean one, of uneven steps
-_FREQUENT = (0.01, 8)  # share of the steps, and number of them, that may be gaps where these hold most of the time
-_ALIKE = 2  # times the length of the shortest packet, which the longest has at most
+_MOST_FALLS = 0.25  # largest share of falls of a clock that is set back now and then, or read late
+_MOSTLY_EVEN = 0.75  # least share of even steps in a column that is named as a time and falls now and then
+_STRAIGHT = 0.7  # least rise of such a clock from start to end, as a share of all its steps up and down
+_FEWEST_STEPS = 8  # by which such a clock is told
+_FEWEST_OF_PARTS = 16  # steps by which a column is seen to start again
+_GREAT_FALL = (4.0, 8.0)  # steps: a clock that falls by more starts again and is not read late; second: uneven steps
+_MOST_PARTS = 2  # falls of times beyond which a column without a name may as well be a lead
+_RISES_FOR_A_FALL = 8  # least number of steps up for each fall
+_MOST_RISE = 3.0  # largest step up, as a multiple of the mean one, where steps are uneven
+_FREQUENT = (0.01, 8)  # share and number of steps that may be gaps where gaps hold most of the time
+_ALIKE = 2  # largest ratio of the lengths of two packets
 _SERIAL = (3e4, 8e5, 1e-4)  # days since 1900 (Excel) or since the year 0 (MATLAB), and the longest step between samples
 
 _UNIX = ((1e17, 1e-9), (1e15, 1e-6), (1e12, 1e-3), (1e9, 1.0))  # least stamp, since 2001, and its unit in seconds
 _TICK = 1e-7  # unit in seconds of Windows' and .NET's stamps, since 1601 and the year 1
-_TICKS = ((1.2e17, 1.5e17), (6.2e17, 6.5e17))  # their limits, of about a hundred years
-_FEWEST_TICKED = 50.0  # Hz, below which these may be nanoseconds since 2000, of up to 5000 Hz
-_TICKED = {"tick", "ticks", "filetime"}  # words of a name that are none of nanoseconds
+_TICKS = ((1.2e17, 1.5e17), (6.2e17, 6.5e17))  # limits of these stamps: about a hundred years
+_FEWEST_TICKED = 50.0  # Hz; below it, these may be nanoseconds since 2000 of rates up to 5000 Hz
+_TICKED = {"tick", "ticks", "filetime"}  # words in the name of a column of ticks, and not of nanoseconds
 _STAMPS = {1.0: "Unix seconds", 1e-3: "Unix milliseconds", 1e-6: "Unix microseconds", 1e-9: "Unix nanoseconds"}
 _STAMPS |= {_TICK: "stamps of 100 ns"}
-_LIKELY = (1.0, 1e5)  # Hz, of recordings of hearts
+_LIKELY = (1.0, 1e5)  # Hz: likely rates of recordings of hearts
 _SMALLER = (("milliseconds", 1e3), ("microseconds", 1e6), ("nanoseconds", 1e9))
 
 
@@ -133,7 +133,7 @@ class Stamps:
                 self._settle()
 
     def _time(self, cell: str) -> tuple[float, float]:
-        """Return a cell's time as ``time_of`` does, NaN for none; note whether it is more than a plain number."""
+        """Return a cell's time as ``time_of`` does, NaN for no time; note whether it is more than a plain number."""
         if len(cell) <= EXACT_DIGITS and self.decimal == ".":
             try:
                 return float(cell), 0.0
@@ -152,7 +152,7 @@ class Stamps:
 
     @property
     def is_signal(self) -> bool:
-        """Whether a column that no name tells is surely a channel: it falls, and holds plain numbers."""
+        """Whether a column without a name that tells is surely a channel: it falls, and holds plain numbers."""
         maybe = self.textual or self.wraps or self.mostly_rises or self._falls >= 0.9 * self._steps
         of_parts = self._steps >= _FEWEST_OF_PARTS and _RISES_FOR_A_FALL * self._falls <= self._steps
         return self.falls and not (maybe or of_parts)
@@ -164,9 +164,10 @@ class Stamps:
 
     @property
     def starts_again(self) -> bool:
-        """Whether the times rise evenly, but for a few great falls: of several parts, or of a few bits.
+        """Whether the times rise evenly except for a few great falls: they have several parts, or few bits.
 
-        Of a coarse clock, or one that is read late, and of numbers of packets, the steps up are of one size, roughly.
+        The steps up need only be of about one size, as those of a coarse clock, of a clock that is read late, or of
+        numbers of packets.
         """
         if self.broken or not self.falls or self._steps < _FEWEST_OF_PARTS:
             return False
@@ -181,7 +182,7 @@ class Stamps:
 
     @property
     def may_be_lead(self) -> bool:
-        """Whether times that start again, often, may be a signal: of a counter it is after a power of ten or two."""
+        """Whether times that often start again may be a signal: counters do so after a power of ten or two."""
         if self.falls_evenly:
             return self._steps - self._falls - self.repeats > _MOST_PARTS
         if self.textual or self.is_stamp or not self.starts_again or self._falls <= _MOST_PARTS:
@@ -199,7 +200,7 @@ class Stamps:
 
     @property
     def mostly_rises(self) -> bool:
-        """Whether the times fall now and then, and go up nearly all the way: a clock that is set or read unevenly."""
+        """Whether the times fall now and then, and mostly rise: those of a clock that is set back, or read unevenly."""
         if self.broken or self._first is None or self._steps < _FEWEST_STEPS or self.wraps:
             return False
         return self._falls <= _MOST_FALLS * self._steps and self._last - self._first > _STRAIGHT * self._way
@@ -211,7 +212,7 @@ class Stamps:
 
     @property
     def falls_evenly(self) -> bool:
-        """Whether nearly all times are earlier by the same step: a clock that runs to the end."""
+        """Whether nearly all times are earlier than the one before by the same step: a clock that counts down."""
         self._settle()
         return not self.broken and (self._usual or 0.0) < 0 and self._even >= 0.9 * self._steps >= 0.9 * _FEWEST_STEPS
 
@@ -227,20 +228,20 @@ class Stamps:
 
     @property
     def is_even(self) -> bool:
-        """Whether the times rise, but for few, and nearly all steps are alike."""
+        """Whether nearly all times rise, and nearly all steps are alike."""
         self._settle()
         return (self.rises or self.mostly_rises) and self._even >= 0.9 * self._steps
 
     @property
     def is_ramp(self) -> bool:
-        """Whether all steps are alike, and up."""
+        """Whether all steps are alike and go up."""
         return self.is_even and self._even == self._steps
 
     @property
     def is_clock(self) -> bool:
         """Whether a column that is named as a time holds times: they rise, start again, run down or stand still.
 
-        A column that breaks off is judged by the times before.
+        A column with a cell that is no time is judged by the times before it.
         """
         if self.rises or self.mostly_rises or self.starts_again or self.falls_evenly or self._steps == self.repeats:
             return True
@@ -250,12 +251,12 @@ class Stamps:
 
     @property
     def counts(self) -> bool:
-        """Whether the times are whole numbers that mostly rise by 1, in no stated unit and no Unix stamps."""
+        """Whether the times are whole numbers that mostly rise by 1, without a stated unit, and are no Unix stamps."""
         self._settle()
         return not (self.broken or self.textual) and self.whole and self._usual == 1 and self._unit() is None
 
     def rate(self, name: str) -> float:
-        """Return the rate in Hz by the usual step, whatever the gaps.
+        """Return the rate in Hz that follows from the usual step; gaps are left out.
 
         Args:
             name: what messages call the file.
@@ -319,17 +320,17 @@ class Stamps:
 
     @property
     def _are_packets(self) -> bool:
-        """Whether gaps are as frequent as between packets, or there are as many times between them, roughly."""
+        """Whether gaps are as frequent as between packets, or have about as many times between them."""
         share, most = _FREQUENT
         alike = self._gaps > 2 and self._apart[1] <= _ALIKE * self._apart[0]
         return alike or self._gaps > max(2, min(share * self._steps, most))
 
     @property
     def _uneven(self) -> bool:
-        """Whether the steps tell no rate: too many are neither the usual one nor gaps of whole steps, or gaps.
+        """Whether the steps give no rate: too many are gaps, or neither the usual step nor gaps of whole steps.
 
-        Fewer gaps are enough where the clock may be coarse: its ticks are a power of ten apart, and the gaps come
-        as evenly as can be.
+        Where the clock may be coarse, fewer gaps are enough: its ticks are a power of ten apart, and the gaps come as
+        evenly as can be.
         """
         others = self._steps - self._even - self._whole_gaps
         ticks = math.log10(self._usual) if self._usual and self._usual > 0 else 0.0
@@ -371,7 +372,7 @@ class Stamps:
             self._longest = max(self._longest, (step, time - step))
 
     def _unit(self) -> float | None:
-        """Return the unit in seconds that name or size of the times tell; None if they do not."""
+        """Return the unit in seconds that the name or the size of the times tells; None if neither does."""
         if self.textual:
             return 1.0
         if (named := named_unit(self.label)) is not None:

@@ -1,5 +1,5 @@
-"""Beats in WFDB's annotation files, read within the bounds of the file: a damaged one makes the library wfdb go on for
-ever."""
+"""Beats in WFDB's annotation files. They are read here, within the bounds of the file, because a damaged file makes the
+library wfdb go on for ever."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from .recording_types import RATES, RecordingError
 from .wfdb_files import frame_rate
 
 _BEATS = frozenset((*range(1, 14), 25, 30, 34, 35, 38, 41))  # codes of beats; others are rhythms, noise, waves
-_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # of the same
+_SYMBOLS = frozenset("NLRBAaJSVrFejnE/fQ?")  # symbols of beats
 _NOTE, _SKIP, _EXTRA, _TEXT = 22, 59, (60, 61, 62), 63
 _MOST_BYTES = 1 << 22  # a day of beats has a quarter of a megabyte
 
 
 def read_beats(path: Path, rate: float) -> NDArray[np.float64]:
-    """Return the times ``[beat]`` of the beats of an annotation file, in seconds, in its order.
+    """Return the times ``[beat]`` of the beats in an annotation file, in seconds, in the file's order.
 
-    They count in the rate that the file says, else in that of the record's header beside it.
+    The file gives times in samples, at the rate that it states, else at that of the record's header beside it.
 
     Args:
         path: the file, such as ``r.atr``; the header is ``r.hea``.
-        rate: samples a second where neither says one.
+        rate: sampling rate in Hz where neither file states one.
 
     Raises:
         RecordingError: the file is damaged, or too large.
-        UsageError: its header is a link that leads out of its folder.
+        UsageError: the header is a link that leads out of its folder.
     """
     if path.stat().st_size > _MOST_BYTES:
         raise RecordingError(f"{path} is too large for an annotation of WFDB")
@@ -48,7 +48,7 @@ def read_beats(path: Path, rate: float) -> NDArray[np.float64]:
 
 
 def _annotations(content: bytes) -> tuple[list[int], list[int], list[str]]:
-    """Return samples and codes of all annotations, and the texts of notes at sample 0, which define something.
+    """Return samples and codes of all annotations, and the texts of the notes at sample 0, which hold definitions.
 
     Raises:
         IndexError: the content ends within an annotation.
@@ -81,7 +81,7 @@ def _annotations(content: bytes) -> tuple[list[int], list[int], list[str]]:
 
 
 def _definitions(notes: Sequence[str]) -> tuple[float | None, frozenset[int]]:
-    """Return the rate that notes say, and the codes of beats with those that they define."""
+    """Return the rate that notes state, and all codes of beats, with the changes that notes define."""
     beats = set(_BEATS)
     rate: float | None = None
     defining = False

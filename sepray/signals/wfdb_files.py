@@ -1,6 +1,6 @@
-"""WFDB records (PhysioNet's format): a header ``NAME.hea`` and the signals, mostly ``NAME.dat``; the library is wfdb.
+"""WFDB records (PhysioNet's format): a header ``NAME.hea`` and the signals, mostly ``NAME.dat``; read by library wfdb.
 
-Signals of several rates in one record keep theirs, and the segments of a multi-segment record are read as one signal.
+Signals of several rates in one record keep their rates. The segments of a multi-segment record are read as one signal.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ..errors import MissingLibraryError, UsageError
 from ..plain_text import in_one_line
 from .recording_types import check_promise, check_rate
 
-_LARGEST_HEADER = 1 << 20  # bytes: of tens of thousands of segments
-_MOST_SIGNALS = 1024  # of a header: wfdb takes a millisecond for each
+_LARGEST_HEADER = 1 << 20  # bytes: enough for tens of thousands of segments
+_MOST_SIGNALS = 1024  # in a header: wfdb takes a millisecond for each
 _LONGEST_NAME = 200  # characters of a file's name
 _NOTHING = "~"  # the name of a gap between segments, and of the file of a signal that has no samples
-_MOST_SAMPLES = 64  # in a byte of a record's files: compressed ones, or segments with long gaps between them
+_MOST_SAMPLES = 64  # for each byte of a record's files: they may be compressed, or have long gaps between segments
 
 
 class Signals(NamedTuple):
@@ -48,12 +48,12 @@ def read_channel(header: Path, channel: Callable[[Sequence[str]], int | None]) -
 
     Args:
         header: the record's ``.hea`` file.
-        channel: function that takes the names of all channels and returns the number of the chosen one; None is
-            refused.
+        channel: function that takes the names of all channels and returns the number of the chosen one, or None if it
+            chooses none, which is refused.
 
     Raises:
         MissingLibraryError: the library wfdb is not installed.
-        UsageError: the record is damaged, cut short, silent, has a sample that is not a number, or not that channel.
+        UsageError: the record is damaged, cut short or silent, has a sample that is not a number, or lacks the channel.
     """
     found = read_signals(header, channel)
     (name,), (samples,), (rate,) = found.names, found.samples, found.rates
@@ -71,12 +71,12 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
 
     Args:
         header: the record's ``.hea`` file, in small or capital letters.
-        channel: function that chooses one, as for ``read_channel``; None: all.
+        channel: function that chooses one, as for ``read_channel``; None: all channels are read.
 
     Raises:
         MissingLibraryError: the library wfdb is not installed.
-        UsageError: the record is damaged or cut short, has not that channel, names a link out of its folder, or has
-            ``::`` in its path.
+        UsageError: the record is damaged or cut short, lacks the channel, names a link out of its folder, or has ``::``
+            in its path.
     """
     wfdb = _wfdb()
     _refuse_links(header)
@@ -114,8 +114,8 @@ def read_signals(header: Path, channel: Callable[[Sequence[str]], int | None] | 
 
 
 def _refuse_links(header: Path) -> None:
-    """Refuse a record whose files lie behind links that lead out of its folder, and names that no file of it has."""
-    if "::" in str(header.absolute()):  # wfdb would open what is before it, a file that nobody has looked at
+    """Refuse a record whose files are links that lead out of its folder, or whose header has impossible names."""
+    if "::" in str(header.absolute()):  # wfdb would open what is before the ::, a file that has not been checked
         raise UsageError(f"{header} has :: in its path, which wfdb takes for an address: rename the file or folder")
     waiting, seen, listed = [header], {header}, _listed(header.parent)
     while waiting:
@@ -141,14 +141,14 @@ def _listed(folder: Path) -> dict[str, list[Path]]:
 
 
 def _refuse_repeated_segments(header: Path) -> None:
-    """Refuse a header that names a segment twice, or itself: so a small file makes a record of any length."""
+    """Refuse a header that names a segment twice, or itself: a small file could make a record of any length."""
     names, several = _named(header)
     if several and (len(set(names)) < len(names) or header.stem in names):
         raise UsageError(f"{header} is no sound WFDB header: it names a segment more than once")
 
 
 def _refuse_missing_files(header: Path) -> None:
-    """Refuse a record, one of whose files is not there: wfdb would name a place that the user does not know."""
+    """Refuse a record that lacks one of its files: wfdb's message would name a place that the user does not know."""
     names = _listed(header.parent).keys()
     for path in sorted(files_of(header)):
         if path.name.lower() not in names and path.name != _NOTHING and header.is_file():
@@ -177,7 +177,7 @@ def files_of(header: Path) -> set[Path]:
 
 
 def frame_rate(header: Path) -> float | None:
-    """Return frames a second that a record's header says, in which annotations count; None: it says none.
+    """Return the frames a second that a record's header states, the unit of annotations' times; None: it states none.
 
     Raises:
         UsageError: the header is a link that leads out of its folder.
@@ -195,8 +195,8 @@ def _is_possible(name: str) -> bool:
 def _named(header: Path) -> tuple[list[str], bool]:
     """Return the files or segments that a header names, one for each of its lines, and whether they are segments.
 
-    They are read exactly as wfdb reads them, which opens a file by any name that it finds: as ASCII, other bytes left
-    out, and with ``-`` and ``~`` as names of files, but for the gap ``~`` between segments.
+    Names are read exactly as wfdb reads them, because it opens a file of any name: as ASCII without other bytes, and
+    with ``-`` and ``~`` as names of files, except for the gap ``~`` between segments.
     """
     lines = _lines(header)
     several = bool(lines) and re.match(r"[-\w]+/\d", lines[0]) is not None
@@ -219,13 +219,13 @@ def _lines(header: Path) -> list[str]:
 
 @contextlib.contextmanager
 def _in_small_letters(header: Path) -> Iterator[str]:
-    """Give a record's name as wfdb takes it; where its files are written in capital letters, that of links to them."""
+    """Yield a record's name for wfdb; where its files have names in capital letters, a record of links to them."""
     named = [path for path in (header, *files_of(header)) if path.suffix == ".hea" or path.is_file()]
     if header.suffix == ".hea" and len(named) == 1 + len(files_of(header)):
         yield str(header.with_suffix(""))
         return
     there = {path.name.lower(): path for path in header.parent.iterdir()} if header.parent.is_dir() else {}
-    there[header.name.lower()] = header  # not another of that name in other letters
+    there[header.name.lower()] = header  # and no other file whose name differs only in capital letters
     with tempfile.TemporaryDirectory(prefix="sepray-") as folder:
         wanted = [Path(header.stem + ".hea"), *files_of(header)]
         for path in wanted:

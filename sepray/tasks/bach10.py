@@ -1,15 +1,16 @@
-"""Instruments of four-part chorales, from the recordings of Bach10 v1.1 (Duan et al.), as in section 4 of CASS.
+"""Instruments of four-part chorales, from the recordings of Bach10 v1.1 (Duan et al.), as in section 4 of the CASS
+paper.
 
 The folder is used as it is published: ``01-AchGottundHerr/01-AchGottundHerr-violin.wav``, ``-clarinet``, ``-saxphone``
-(its own spelling) and ``-bassoon``, for ten pieces. By default bassoon and saxophone are mixed and separated, as in the
-paper ("the bass and saxophone"); ``mixture="all"`` mixes all four and separates those chosen. Mixtures are sums of
-stems.
+(the data set's spelling) and ``-bassoon``, for ten pieces. By default bassoon and saxophone are mixed and separated, as
+in the paper ("the bass and saxophone"); ``mixture="all"`` mixes all four and separates those chosen. Mixtures are sums
+of stems.
 
-As in the authors' code, two pieces test and eight train; the seed decides which. One of the eight is the validation
-split, on which a study chooses, so seven are learned from. Items are random crops; training items are ``stretch`` times
-as long, and each batch has new crops of them. The paper does not say how long crops are; the default, 127 hops of 768
-samples (2.2 s), is that of the authors' code, at the recordings' own 44.1 kHz. Test figures are of whole pieces
-(``test_tracks``), each separated in one piece.
+As in the authors' code, two pieces are for the test and eight for training; the seed decides which. One of the eight is
+the validation split, on which a study chooses, so seven are learned from. Items are random crops; training items are
+``stretch`` times as long, and each batch has new crops of them. The paper does not say how long crops are; the default,
+127 hops of 768 samples (2.2 s), is that of the authors' code, at the recordings' own 44.1 kHz. Test figures are of
+whole pieces (``test_tracks``), each separated from start to end.
 
 A study names its task in its file (``task="bach10"``; see ``studies/``), and the fields below are its flags.
 With CASS, and the frames of the authors' code::
@@ -35,7 +36,7 @@ from ..disk.files import refuse_links
 from ..signals import decoding
 
 Divided = tuple[dict[str, list[splitting.Piece]], list[str]]
-"""Pieces of each split, and why others cannot be used."""
+"""Pieces of each split, and why recordings cannot be used."""
 
 _DECODER = recording_folders.RecordingDecoder(decoding.VERSION, decoding.of_file)
 _INSTRUMENTS = ("violin", "clarinet", "saxphone", "bassoon")
@@ -73,14 +74,14 @@ class Config:
     test_pieces: int = 2
     """Number of pieces in the test split."""
     test_tracks: bool = True
-    """Score on the whole pieces of the test split, each separated in one piece; else on the crops."""
+    """Score on the whole pieces of the test split, each separated from start to end; else on the crops."""
     skip_bad: bool = False
     """Leave out pieces with a recording that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0
     """Random seed of the split and of the crops."""
 
     LATER_FIELDS: ClassVar[Mapping[str, object]] = {"test_tracks": False}
-    """Field -> its value in studies and models of versions of sepray that lacked it."""
+    """Values of these fields in studies and models of older versions, which lacked them."""
 
     def __post_init__(self) -> None:
         pieces = {"validation_pieces": (1, 1000), "test_pieces": (1, 1000)}
@@ -113,7 +114,7 @@ class Config:
         return whole_tracks.tracks(cache, "bach10", key, plan)
 
     def _described(self, cache: Path) -> tuple[dict[str, object], Callable[[], Divided]]:
-        """Return what the data depend on, and a function that returns the pieces of each split and the problems."""
+        """Return the key of the data's cache entries, and a function that returns each split's pieces and problems."""
         folder = self._folder(cache)
         chosen = self._stems()
         others = tuple(name for name in _INSTRUMENTS if name not in chosen) if self.mixture == "all" else ()
@@ -160,7 +161,7 @@ class Config:
 
 
 def _complete(folder: Path, stems: tuple[str, ...]) -> tuple[list[splitting.Track], list[str]]:
-    """Return the pieces that have all stems, and for each of the others a line that names a missing file."""
+    """Return the pieces that have all stems, and for each other piece a line that names a missing file."""
     pieces, missing = [], []
     for piece in sorted(path for path in folder.iterdir() if path.is_dir()):
         files = {stem: piece / f"{piece.name}-{stem}.wav" for stem in (*stems, *_INSTRUMENTS)}

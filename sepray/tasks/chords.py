@@ -1,9 +1,9 @@
 """Four synthetic instruments in four-part harmony: a small embedded task of music.
 
-Strings, reed, brass and plucked strings play the soprano, alto, tenor and bass of random chorales (``instruments``):
-they share chords, so partials of different sources coincide; sources differ in a tone's spectrum, attack, decay and
-register. Nothing is downloaded. Each part has unit power over an item, times a random level of +-3 dB. Every item is a
-piece of its own.
+Strings, reed, brass and plucked strings play the soprano, alto, tenor and bass of random chorales
+(``data.instruments``). They share chords, so partials of different sources coincide; sources differ in their tones'
+spectrum, attack, decay and register. Nothing is downloaded. Each part has unit power over an item, times a random level
+of +-3 dB. Every item is a piece of its own.
 
 A study names its task in its file (``task="chords"``; see ``studies/``), and the fields below are its
 flags::

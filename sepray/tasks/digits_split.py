@@ -1,10 +1,12 @@
-"""The small digits that scikit-learn ships, 0-4 against 5-9, mixed pairwise: NES section 4.1.1 without a download.
+"""The small digits that scikit-learn ships, 0-4 against 5-9, mixed pairwise: as section 4.1.1 of the NES paper, but
+without a download.
 
-1,797 scans of 8 x 8 pixels in 17 levels of grey (Alpaydin and Kaynak, "Optical recognition of handwritten digits", UCI
-1998). They are not MNIST: the task ``mnist_split`` has that, and the paper's protocol, which is followed here with
-fewer images. Each class is divided among the splits, 60, 20 and 20 percent. A mixture is the sum of an image of each
-class, pixels in 0..1. Half of the training images of the observed class (the last source) are in mixtures, the others
-are shown alone. Each pixel becomes a block of 2 x 2, so that networks can halve the images and SSIM's window fits.
+There are 1,797 scans of 8 x 8 pixels in 17 levels of grey (Alpaydin and Kaynak, "Optical recognition of handwritten
+digits", UCI 1998). They are not MNIST: the task ``mnist_split`` has that, with the paper's protocol, which is followed
+here with fewer images. Each class is divided among the splits, 60, 20 and 20 percent. A mixture is the sum of an image
+of each class, pixels in 0..1. Half of the training images of the observed class (the last source) are in mixtures, the
+others are shown alone. Each pixel becomes a block of 2 x 2, so that networks can halve the images and SSIM's window
+fits.
 
 Example: a study of ``StudySpec(separator="neural_egg", task="digits_split", ...)``.
 """
@@ -73,7 +75,7 @@ def _read() -> digits.Labelled:
     package = importlib.util.find_spec("sklearn")
     folders = list(package.submodule_search_locations or ()) if package is not None else []
     files = [path for folder in folders if (path := Path(folder, "datasets", "data", "digits.csv.gz")).is_file()]
-    if files:  # where it has been since 2010; importing sklearn.datasets takes two seconds
+    if files:  # the file has been there since 2010; importing sklearn.datasets takes two seconds
         with gzip.open(files[0], "rt") as file:
             table = np.loadtxt(file, delimiter=",", dtype=np.float32)
         pixels, labels = table[:, :-1], table[:, -1]
@@ -86,4 +88,4 @@ def _read() -> digits.Labelled:
 
 
 DEBUG = Config(train=24, validation=8, test=8)
-"""A few mixtures of them."""
+"""A few mixtures."""

@@ -9,10 +9,10 @@ median). The noise's frequency is 9 to 30 breaths a minute, its amplitude 0.02 t
 
 With ``folder``, the signals are WFDB records in the layout of the FECGSYN database (PhysioNet's fecgsyndb), which the
 paper's authors used too: a record of the mother (``..._mecg``), of the fetus (``..._fecg1``) and of noise
-(``..._noise1``, optional) for each simulation, e.g. ``sub01/snr00dB/sub01_snr00dB_l1_c0_mecg.hea``. One channel of the
-three is taken, resampled, and divided by the mother's largest absolute value; mixtures are random crops of their sums.
-No subject is in two splits (with fewer than three subjects: no simulation). The fields that say how synthetic signals
-are made are ignored then.
+(``..._noise1``, optional) for each simulation, e.g. ``sub01/snr00dB/sub01_snr00dB_l1_c0_mecg.hea``. The same channel of
+all three is taken, resampled, and divided by the mother's largest absolute value; mixtures are random crops of the
+sums. No subject is in two splits; with fewer than three subjects, no simulation is. The fields that say how synthetic
+signals are made are then ignored.
 
 Example: ``python studies/cass_alpha_sweep.py --name fecgsyn --task.folder ~/fecgsyndb --task.channel 10``
 """
@@ -41,7 +41,7 @@ from ..signals.recording_types import check_change
 
 _SOURCES = ("maternal", "fetal")
 _VERSION = 2  # of how records are read
-_NOISE_RESOLUTION = 2.0**-14  # as the recordings': the same bits on CPUs whose sine differs in the last one
+_NOISE_RESOLUTION = 2.0**-14  # as the recordings': CPUs whose sines differ in the last bit make the same samples
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Config:
     """Recordings of each source that the test mixtures are cropped from."""
     recording_seconds: float = 15.0
     """Length of a recording in seconds. Recordings of 3, 7, 15, 31 s and so on (a power of two less 1 s) are generated;
-    of any other length, they are the beginning of the next longer one."""
+    a recording of another length is the beginning of the next longer one."""
     maternal_bpm: tuple[float, float] = (80.0, 90.0)
     """Lowest and highest maternal heart rate, in beats a minute."""
     fetal_bpm: tuple[float, float] = (120.0, 160.0)
@@ -144,7 +144,7 @@ class Config:
         }
 
     def _records(self, cache: Path) -> dict[str, dict[str, Tensor]]:
-        """Return the records of each split, ``[maternal, fetal or noise; time]``, by name; from the cache if there."""
+        """Return the records ``[maternal, fetal or noise; time]`` of each split by name, from the cache or decoded."""
         folder = Path(self.folder).expanduser()
         ending = "_mecg.hea"
         found = [p.relative_to(folder) for p in sorted(folder.rglob(f"*{ending}")) if p.is_file()]
@@ -201,7 +201,7 @@ class Config:
         return Split(parts.sum(1), parts[:, :2].clone(), units=units)
 
     def _recordings(self, cache: Path) -> dict[str, Tensor]:
-        """Return the recordings ``[recording, time]`` by ``"split/source"``, from the cache if they are there."""
+        """Return the recordings ``[recording, time]`` by ``"split/source"``, from the cache or newly made."""
         counts = {f"{split}/{source}": getattr(self, f"{split}_recordings") for split in SPLITS for source in _SOURCES}
         key = {
             "counts": counts,
@@ -252,7 +252,7 @@ class Config:
 def _crops(
     recordings: NDArray[np.float32], items: int, samples: int, random: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return random crops ``[item, time]`` of random recordings ``[recording, time]``, and which these are."""
+    """Return random crops ``[item, time]`` of random recordings ``[recording, time]``, and the recordings' indices."""
     which = random.integers(len(recordings), size=(items, 1))
     start = random.integers(recordings.shape[1] - samples + 1, size=(items, 1))
     crops: NDArray[np.float32] = recordings[which, start + np.arange(samples)]

@@ -1,27 +1,27 @@
 """Maternal and fetal ECG in an abdominal lead, synthetic, of any shape and polarity. Known as ``ecg:varied``.
 
-Another generator than the CASS paper's (``ecg``), whose hearts all have one shape and polarity, so that a separator
-learns to tell them by these. Here both hearts have shapes of their own in every item (``data.varied_ecg``), rates
-overlap (maternal 55 to 115, fetal 105 to 185 beats a minute), the maternal R peak is 1.5 to 20 times the fetal
-(log-uniform), and a tenth of the items has no fetus. In the mixture alone there are:
+The CASS paper's generator (``ecg``) has hearts of one shape and polarity, so that a separator learns to tell them by
+these. Here both hearts have shapes of their own in every item (``data.varied_ecg``), rates overlap (maternal 55 to 115,
+fetal 105 to 185 beats a minute), the maternal R peak is 1.5 to 20 times the fetal (log-uniform), and a tenth of the
+items has no fetus. Only the mixture has:
 
-- a wandering baseline: a sine at a breath's frequency, and half as much noise that falls with the squared frequency, of
-  0.02 to 1 of the maternal R peak;
+- a wandering baseline of 0.02 to 1 of the maternal R peak: a sine at a breath's frequency, and half as much noise whose
+  power falls with the squared frequency;
 - broadband noise, white and pink in a random proportion, or real recordings (``noise_folder``): its standard deviation
   is 0.35 times 0.02 to 1 of the fetal R peak;
 - mains hum of 50 or 60 Hz in 30% of the items, as strong as such noise;
 - steps of the electrode, where ``steps`` asks for them.
 
-With ``channels`` several leads see the two hearts, each from a direction of its own (``seen_by_leads``) and through
-noise of its own; the ratio of the R peaks is that in the first lead, which is as if it were the only one. Sources are
-per lead, or with ``one_component`` one signal of each heart: as the first lead sees it, without noise. There its R peak
-has the size that it is said to have and a true sign, which all leads together tell; along the mean direction of its
-dipole it would have neither, because nobody knows in which directions the leads look.
+With ``channels`` above 1, several leads see the two hearts, each from a direction of its own (``seen_by_leads``) and
+with noise of its own. The ratio of the R peaks is that in the first lead, which is the same as if it were the only one.
+Sources are per lead, or with ``one_component`` one signal of each heart: as the first lead sees it, without noise. In
+the first lead the R peak has the size given above and a sign that all leads together tell. Along the mean direction of
+the dipole it would have neither, because nobody knows in which directions the leads look.
 
-Three quarters of the items go through a random band-pass (0.5-3 to 30-60 Hz), mixture and sources alike, as monitors
-have one; the median is taken away from each. In training batches a share of the mixtures is made anew from sources of
-different items (``remix``), so no epoch repeats another. An item without a fetus has no defined relative error of the
-fetal source: any fetal beat in it counts as an error of 1.
+Three quarters of the items go through a random band-pass (0.5-3 to 30-60 Hz), mixture and sources alike, as in
+monitors; the median of each signal is subtracted. In training batches a share of the mixtures is made anew from sources
+of different items (``remix``), so no epoch repeats another. An item without a fetus has no defined relative error of
+the fetal source: any fetal beat in it counts as an error of 1.
 """
 
 from __future__ import annotations
@@ -50,13 +50,14 @@ from ..signals.recording_types import check_change
 from ..signals.recordings import SUFFIXES, open_recording, others_below, recordings_below
 
 VARIANT_OF = "ecg"
-"""Its configurations are named ``ecg:varied...`` (``registry``)."""
+"""This module's configurations are named ``ecg:varied...`` (``registry``)."""
 
 _SOURCES = ("maternal", "fetal")
-_RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last one
+_RESOLUTION = 2.0**-14  # CPUs whose sines differ in the last bit make the same samples
 _LOW, _HIGH = (0.5, 3.0), (30.0, 60.0)  # Hz, ends of the band-pass
-_LEVELS = (0.02, 1.0)
-_NOISE = 0.35  # of the fetal R peak
+_LEVELS = (0.02, 1.0)  # of baseline, noise and hum
+_NOISE = 0.35  # largest standard deviation of noise and hum, as a share of the fetal R peak
+_FEWEST_SAMPLES = 10  # of a recording of noise, so that each split has a part of it
 _UNREAD = "files, which are of no kind that is read (convert them to CSV, NPY, WAV, WFDB or EDF)"
 _NOT_MADE = ("noise_folder", "remix", "template", "one_component")  # fields that the tensors do not depend on
 _PARTS = {"train": (0.0, 0.7), "validation": (0.7, 0.85), "test": (0.85, 1.0)}  # of a recording of noise
@@ -97,20 +98,20 @@ class Config:
     channels: int = 1
     """Number of leads of a mixture, which see the two hearts from directions of their own; sources are per lead."""
     one_component: bool = False
-    """Each source is one signal for all leads, the heart as the first lead sees it, and not one for each lead."""
+    """Make each source one signal for all leads, the heart as the first lead sees it, instead of one for each lead."""
     template: bool = False
-    """Networks get, beside each lead, what is left of it without the mother's average beat."""
+    """Give networks, beside each lead, what is left of it without the mother's average beat."""
     noise_folder: str = ""
-    """Folder of recordings of noise (WFDB, EDF, CSV with times ...), which half of the items take; empty: none."""
+    """Folder of recordings of noise (WFDB, EDF, CSV with times ...), used in half of the items; empty: none."""
     remix: float = 0.75
     """Share of a training batch's mixtures that are made anew, each source from another item."""
     seed: int = 0
     """Random seed of everything."""
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "varied"}
-    """What distinguishes a stored configuration from one of ``ecg``."""
+    """Field by which stored configurations are told from those of ``ecg``."""
     LATER_FIELDS: ClassVar[Mapping[str, object]] = {"channels": 1, "one_component": False, "template": False}
-    """Field -> the value that means what versions without it did, so that identities of studies stay
+    """Values at which these fields do what versions without them did, so that identities of studies stay
     (``identity.plain``)."""
 
     def __post_init__(self) -> None:
@@ -131,7 +132,7 @@ class Config:
 
     @property
     def signal(self) -> Signal:
-        """Kind of signal, which no data is needed for."""
+        """Kind of signal, known before the data is loaded."""
         rates = (("maternal", *widened(ADULT, self.maternal_bpm)), ("fetal", *widened(FETUS, self.fetal_bpm)))
         return Signal(
             _SOURCES,
@@ -176,7 +177,7 @@ class Config:
         return TaskData(signal, train, validation, test, fingerprint, augmentation)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
-        """Return for each split the digests of its hearts, each of which beats in one item."""
+        """Return for each split the digests of its sources, without those of missing fetuses."""
         tensors = self._tensors(cache)
         hearts = {split: tensors[f"{split}/sources"].flatten(0, 1) for split in SPLITS}
         return {split: item_digests(own[own.flatten(1).any(1)]) for split, own in hearts.items()}
@@ -203,13 +204,13 @@ class Config:
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return mixtures ``[item, lead, time]``, sources ``[item, source, lead, time]``, and ``Split.beats``."""
         rate = self.sample_rate
-        while rate < 250:  # or fetal QRS complexes would be aliased
+        while rate < 250:  # otherwise fetal QRS complexes would be aliased
             rate += self.sample_rate
         step = rate // self.sample_rate
         samples = (self.item_samples + 2 * round(MARGIN * self.sample_rate)) * step
         least, most = self.amplitude_ratio
         ratio = np.exp(random.uniform(np.log(least), np.log(most), items))
-        (leads,) = random.spawn(1)  # draws what the other leads see, so that the first sees the same without them
+        (leads,) = random.spawn(1)  # draws for the other leads, so that the first lead is the same without them
         maternal, own_beats = self._heart(random, leads, items, rate, samples, False)
         fetal, fetal_beats = self._heart(random, leads, items, rate, samples, True)
         has_fetus = (random.uniform(0, 1, items) >= self.without_fetus)[:, None]
@@ -241,7 +242,7 @@ class Config:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the signal ``[item, lead, time]`` of a heart, and when it beats, ``[item, beat]`` in seconds.
 
-        The R peak in the first lead is 1; ``leads`` draws what the others see.
+        The R peak in the first lead is 1; ``leads`` is the random generator of the other leads.
         """
         bpm = self.fetal_bpm if fetal else self.maternal_bpm
         seconds = samples / rate - 2 * MARGIN
@@ -260,7 +261,7 @@ class Config:
         samples: int,
         noises: list[NDArray[np.float32]],
     ) -> NDArray[np.float64]:
-        """Return what is in the mixture alone, ``[item, time]``; the maternal R peak is 1, the fetal 1 / ``ratio``."""
+        """Return the noise of a lead, ``[item, time]``; the maternal R peak is 1, the fetal 1 / ``ratio [item]``."""
         items = len(ratio)
         seconds = np.arange(samples) / rate
         wave = 2 * np.pi * random.uniform(*varied_ecg.BREATH, (items, 1)) * seconds
@@ -298,8 +299,10 @@ def _noises(folder: str, rate: int) -> tuple[list[NDArray[np.float32]], str]:
     for recording in map(open_recording, files):
         check_change(recording.rate, float(rate), str(recording.path))
         read = (block.astype(np.float32, copy=False) for block in recording.blocks())
-        blocks = list(resampled(read, recording.rate, float(rate)))
-        channels += [channel for channel in np.concatenate(blocks, axis=1) if channel.std() > 0]
+        samples = np.concatenate(list(resampled(read, recording.rate, float(rate))), axis=1)
+        if samples.shape[1] < _FEWEST_SAMPLES:
+            raise UsageError(f"{recording.path} is too short for noise: {samples.shape[1]} samples at {rate} Hz")
+        channels += [channel for channel in samples if channel.std() > 0]
     channels = [(channel - np.median(channel)) / channel.std() for channel in channels]
     digest = hashlib.sha256(b"".join(channel.tobytes() for channel in channels)).hexdigest()
     return channels, digest
@@ -312,7 +315,7 @@ def _stretch(noise: NDArray[np.float32], start: float, stop: float) -> NDArray[n
 def _crop(
     random: np.random.Generator, noises: list[NDArray[np.float32]], samples: int, step: float
 ) -> NDArray[np.float64]:
-    """Return a random crop of a random recording, mirrored where that is shorter, at ``step`` times its rate."""
+    """Return a random crop ``[time]`` of a random recording, at ``step`` times its rate; a short one is mirrored."""
     noise = noises[random.integers(len(noises))]
     wanted = int(np.ceil(samples / step)) + 1
     noise = np.pad(noise, (0, max(0, wanted - len(noise))), mode="symmetric")

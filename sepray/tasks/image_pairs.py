@@ -1,11 +1,12 @@
 """Two collections of images mixed pairwise: shoes and handbags, as in section 4.1.2 of the NES paper, or your own.
 
-A mixture is the sum of a random image of the first collection and one of the second, pixels in 0..1, nothing cut off.
-The paper takes the Shoes of Yu and Grauman (2014) and the Handbags of Zhu et al. (2016), 5,000 images of the observed
-collection to be shown alone, and other 5,000 for the mixtures. The second folder is the observed one; the paper has
-both directions: exchange the folders. Where it is silent: 64 x 64 pixels (its size for GLO masking), colour, the middle
-square of a picture, 80, 10 and 10 percent of each collection for the splits, in a seeded order that depends on the
-images alone. Pictures with the same pixels count as one, in whichever folder they are, so that none is in two splits.
+A mixture is the sum of a random image of the first collection and one of the second. Pixels are in 0..1, and sums above
+1 are kept. The paper takes the Shoes of Yu and Grauman (2014) and the Handbags of Zhu et al. (2016), 5,000 images of
+the observed collection to be shown alone, and others for the mixtures. The second folder is the observed one; the paper
+has both directions: exchange the folders. Chosen here, where the paper is silent: 64 x 64 pixels (its size for GLO
+masking); colour; the middle square of a picture; 80, 10 and 10 percent of each collection for the splits, in a seeded
+order that depends only on the images. Pictures with the same pixels count as one, in whichever folder they are, so that
+none is in two splits.
 
 A collection is a folder (with all below it), or a zip or tar file, read in place. The files of edges2shoes and
 edges2handbags, half drawing and half photograph, need ``--task.part right``.
@@ -106,7 +107,7 @@ class Config:
         return {name: Pair(divided[0][k], divided[1][k]) for k, name in enumerate(SPLITS)}
 
     def _images(self, given: str, k: int, cache: Path) -> Images:
-        """Return the images of collection ``k``, from the cache if they are there; list what was left out."""
+        """Return the images of collection ``k``, from the cache or newly decoded; list what was left out."""
         if not given:
             name = ("first", "second")[k]
             raise UsageError(f"image_pairs needs two folders (or zip or tar files) of pictures: give --task.{name}")

@@ -1,14 +1,15 @@
 """MNIST digits 0-4 against 5-9, mixed pairwise, as in section 4.1.1 of the neural egg separation paper (NES, 2018).
 
-A mixture is the sum of an image of each class, pixels in 0..1 (the paper: "additively combine"), 32 x 32: the
-files' 28 x 28 with a black margin, as appendix A.1 has images of 32 x 32 (it does not say how they came to be). 12,000
-training images of the observed class (B, the last source) are shown alone, and each of another 12,000 is mixed with an
-image of the other class (X), drawn at random; 5,000 mixtures of test images are scored, by PSNR and SSIM. The paper has
-both directions: ``observed``. Where it is silent: the validation split has a tenth of the training images of either
-class, in a seeded order; a class that has fewer images than mixtures (there are 4,861 test images of 5-9) uses each of
-them once before any twice; no pixel is cut off at 1. Images with the same pixels count as one.
+A mixture is the sum of an image of each class, pixels in 0..1 (the paper: "additively combine"). Images have 32 x 32
+pixels, the files' 28 x 28 with a black margin, because those of appendix A.1 have 32 x 32 (it does not say how they
+were made). 12,000 training images of the observed class (B, the last source) are shown alone, and each of another
+12,000 is mixed with an image of the other class (X), drawn at random. 5,000 mixtures of test images are scored, by PSNR
+and SSIM. The paper has both directions (``observed``). Chosen here, where the paper is silent: the validation split has
+a tenth of the training images of either class, in a seeded order; where the observed class has fewer images than there
+are mixtures (4,861 test images of 5-9), each is used once before any is used twice; sums above 1 are kept. Images with
+the same pixels count as one.
 
-In a folder with one pair of files only, that pair is divided among the splits: 60, 20 and 20 percent of its images.
+Where a folder has only one pair of files, it is divided among the splits: 60, 20 and 20 percent of its images.
 
 Example: a study of ``StudySpec(separator="neural_egg", task="mnist_split", ...)``, started with
 ``--task.folder ~/mnist``.
@@ -100,14 +101,14 @@ class Config:
 
 
 def _divided(collections: list[Images], random: np.random.Generator) -> list[Images]:
-    """Divide the images of one class, of the training and the test files (or of one of them), among the splits."""
+    """Divide the images of one class, given for training and test files (or one of them), among the splits."""
     if len(collections) == 1:
         return images.divide(collections[0], _SHARES_OF_ONE_SET, random)
     return [*images.divide(collections[0], (1 - _VALIDATION_SHARE, _VALIDATION_SHARE), random), collections[1]]
 
 
 def _pair_of_files(folder: Path, prefix: str) -> digits.Labelled | None:
-    """Return images ``[image, 1, 28, 28]`` and labels; None if there are no such files."""
+    """Return images ``[image, 1, 28, 28]`` and labels ``[image]``; None if there are no such files."""
     paths = [_file(folder, f"{prefix}-{kind}") for kind in ("images{}idx3-ubyte", "labels{}idx1-ubyte")]
     if paths[0] is None:
         return None

@@ -2,8 +2,8 @@
 
 In a spectrogram a note is a few horizontal lines and a burst a vertical one, at the same frequencies: they differ in
 form. Nothing is downloaded and all of it is made in a second, so any separator can be tried and compared here. A note
-has a fundamental of 150-600 Hz and six partials of random phase that fall off as 1/n, with a slow tremolo; one begins
-and one ends within an item, so that an item is not one spectrum throughout. Bursts are white noise that dies away
+has a fundamental of 150-600 Hz and six partials of random phase that fall off as 1/n, with a slow tremolo. Within an
+item one note ends and another begins, so that the spectrum changes. Bursts are white noise that dies away
 within 10 ms, 4 to 12 of them in each item. Both sources have unit power over an item, times a random level of +-3 dB,
 so the unprocessed mixture stands at about 0 dB for each.
 """
@@ -23,7 +23,7 @@ from ..data import limits
 from ..data.cache import content_hash, item_digests
 
 _SOURCES = ("notes", "bursts")
-_RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last one
+_RESOLUTION = 2.0**-14  # CPUs whose sines differ in the last bit make the same samples
 _PARTIALS = 6
 _DECAY_SECONDS = 0.003  # to 1/e
 

@@ -6,18 +6,19 @@
     tuesday/mixture.csv  tuesday/maternal.csv  tuesday/fetal.csv
 
 Files may be CSV, NPY, WAV (and other sound files), WFDB (``.hea``) or EDF, and lie at any depth. Without a file for the
-mixture, it is the sum of the sources. One channel is taken of each file, or several (``channels``), resampled, and
-otherwise left as it is: amplitudes should be alike in all recordings. Mixtures of the task are random crops. A mixture
-with an offset that its sources do not have (counts of a converter beside millivolts) is refused.
+mixture, the mixture is the sum of the sources. One channel of each file is taken, or several (``channels``), resampled,
+and otherwise left as it is: amplitudes should be alike in all recordings. The task's mixtures are random crops. A
+mixture with an offset that its sources do not have (counts of a converter beside millivolts) is refused.
 
-With ``one_component`` each source is one signal for all channels of the mixture: the file's only channel (a scalp lead
-beside abdominal ones), or ``channel`` of it. Without a file for the mixture its files need all channels.
+With ``one_component`` each source is one signal for all channels of the mixture: the only channel of the source's file
+(a scalp lead beside abdominal ones), or ``channel`` of it. Where there is no file for the mixture, the sources' files
+need all channels.
 
-A subject is what comes before the first underscore of a recording's name (``s03_walk``); none is in two splits, where
-there are three or more. 70, 15 and 15 percent are to train, to choose and to test.
+A subject is what comes before the first underscore of a recording's name (``s03_walk``). Where there are three subjects
+or more, none is in two splits. 70, 15 and 15 percent are for training, validation and test.
 
-A study takes it by ``task = {name = "own_recordings", folder = "recordings", sources = ["maternal", "fetal"]}`` in its
-TOML file.
+A study names the task by ``task = {name = "own_recordings", folder = "recordings", sources = ["maternal", "fetal"]}``
+in its TOML file.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from ..signals.recordings import open_recording, recordings_below
 
 _MIXTURE = "mixture"
 _VERSION = 2  # of how recordings are read and refused
-_FARTHEST = 3.0  # standard deviations of a mixture, that it may lie from its sources
+_FARTHEST = 3.0  # largest offset of a mixture from its sources, in the mixture's standard deviations
 _NEEDS = "a folder for each recording with a file for each source, e.g. monday/maternal.csv"
 
 
@@ -54,13 +55,13 @@ class Config:
     """Your own recordings with their sources, in any format that sepray reads."""
 
     folder: str = ""
-    """Folder with a folder for each recording, and in it a file for each source and maybe one for the mixture."""
+    """Folder with a folder for each recording, with a file for each source and perhaps one for the mixture."""
     sources: tuple[str, ...] = ("maternal", "fetal")
     """Names of the sources, in their order: file names without suffix."""
     hearts: bool = False
-    """The sources are hearts (ECG, PPG): their rates are measured."""
+    """Measure heart rates of the sources, which are hearts (ECG, PPG)."""
     template: bool = False
-    """Networks get, beside the mixture, what is left of it without the strongest heart's average beat (ECG)."""
+    """Give networks, beside the mixture, what is left of it without the strongest heart's average beat (ECG)."""
     train: int = 1000
     """Number of mixtures in the training split."""
     validation: int = 200
@@ -76,9 +77,9 @@ class Config:
     channel: int = 0
     """Channel of each file, counted from 0."""
     channels: int = 1
-    """Number of channels of each file that are taken (leads), from ``channel`` on."""
+    """Number of channels (leads) that are taken of each file, from channel on."""
     one_component: bool = False
-    """Each source is one signal for all channels of the mixture, and not one for each."""
+    """Make each source one signal for all channels of the mixture, instead of one for each channel."""
     remix: float = 0.0
     """Share of a training batch's mixtures that are made anew, each source from another item."""
     skip_bad: bool = False
@@ -87,7 +88,7 @@ class Config:
     """Random seed of the split and of the crops."""
 
     LATER_FIELDS: ClassVar[Mapping[str, object]] = {"template": False, "channels": 1, "one_component": False}
-    """Field -> the value that means what versions without it did, so that identities of studies stay
+    """Values at which these fields do what versions without them did, so that identities of studies stay
     (``identity.plain``)."""
 
     def __post_init__(self) -> None:
@@ -115,7 +116,7 @@ class Config:
 
     @property
     def signal(self) -> Signal:
-        """Kind of signal, which no data is needed for."""
+        """Kind of signal, known before the data is loaded."""
         return Signal(
             self.sources,
             self.channels,
@@ -149,7 +150,7 @@ class Config:
         return {split: item_digests(own.values()) for split, own in self._recordings(cache).items()}
 
     def _recordings(self, cache: Path) -> dict[str, dict[str, Tensor]]:
-        """Return the recordings of each split by name, as ``_read`` does."""
+        """Return the recordings of each split by name, each as ``_read`` returns it."""
         if self.folder == recording_folders.SYNTHESISED:
             make = partial(_synthesise, sources=self.sources, seed=self.seed)
             label = f"own-recordings-{'-'.join(self.sources)}-{self.seed}"
@@ -185,7 +186,7 @@ class Config:
     def _read(self, files: Mapping[str, Path]) -> NDArray[np.float32]:
         """Return the mixture and its sources ``[1 + source, channel, time]``.
 
-        Of one component for all channels, the mixture's channels and then the sources, ``[channel + source, 1, time]``.
+        With one component for all channels: the mixture's channels, then the sources, ``[channel + source, 1, time]``.
         """
         folder = next(iter(files.values())).parent
         if lacking := [source for source in self.sources if source not in files]:
@@ -193,7 +194,7 @@ class Config:
         single = self._component and _MIXTURE in files
         parts = {stem: self._channels(file, single and stem != _MIXTURE) for stem, file in files.items()}
         lengths = {stem: part.shape[-1] for stem, part in parts.items()}
-        if max(lengths.values()) - min(lengths.values()) > 1:  # one: where recordings of two rates are rounded
+        if max(lengths.values()) - min(lengths.values()) > 1:  # 1: lengths of recordings of two rates are rounded
             listed = ", ".join(f"{stem} {length / self.sample_rate:.6g} s" for stem, length in lengths.items())
             raise UsageError(f"{folder} has files of unequal length: {listed}")
         samples = min(lengths.values())
@@ -209,7 +210,7 @@ class Config:
         return np.concatenate([mixture[None], sources])
 
     def _channels(self, file: Path, single: bool) -> NDArray[np.float32]:
-        """Return the channels of a file that are taken, ``[channel, time]``; ``single``: the only one, or the first."""
+        """Return the channels that are taken of a file, ``[channel, time]``; only the first of them if ``single``."""
         try:
             recording = open_recording(file)
         except RateError as error:
@@ -225,7 +226,7 @@ class Config:
         return np.concatenate(list(resampled(blocks, recording.rate, float(self.sample_rate))), axis=1)
 
     def _cropped(self, named: dict[str, Tensor], split: str, subjects: Mapping[str, str]) -> Split:
-        """Return random crops of recordings as ``_read`` returns them."""
+        """Return random crops of recordings, which are as ``_read`` returns them."""
         names, recordings = list(named), list(named.values())
         random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
         crops, units = [], []
@@ -240,7 +241,7 @@ class Config:
 
 
 def _files(folder: Path, sources: tuple[str, ...]) -> dict[str, dict[str, Path]]:
-    """Return the files of each recording by source, by the recording's name.
+    """Return the files of each recording by source (or ``mixture``), by the recording's name.
 
     Raises:
         UsageError: there are no files, or two for one source of a recording.
@@ -260,13 +261,13 @@ def _files(folder: Path, sources: tuple[str, ...]) -> dict[str, dict[str, Path]]
 
 
 def _refuse_offset(mixture: NDArray[np.float32], sources: NDArray[np.float32], component: bool, file: Path) -> None:
-    """Refuse a mixture with an offset that its sources do not have: what separates it would be trained on that.
+    """Refuse a mixture with an offset that its sources do not have, because separators would learn the offset.
 
     Args:
         mixture: ``[channel, time]``.
-        sources: ``[source, channel, time]``; of one component, of which the channels are mixtures, in its own unit.
-        component: whether they are.
-        file: the mixture's.
+        sources: ``[source, channel, time]``.
+        component: whether each source is one signal for all channels of the mixture, in a unit of its own.
+        file: file of the mixture.
     """
     middle, spread = np.median(mixture, axis=-1), _FARTHEST * mixture.std(axis=-1, dtype=np.float64)
     middles = np.median(sources, axis=-1)

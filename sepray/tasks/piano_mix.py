@@ -1,13 +1,13 @@
-"""Piano, mixed at random with other instruments, in windows of a second, as in section 3.3 of S-SepGAN.
+"""Piano, mixed at random with other instruments, in windows of a second, as in section 3.3 of the S-SepGAN paper.
 
 The paper cuts a long piano recording into files of about a minute, mixes them with samples of other instruments
-(IRMAS), and cuts the mixtures into windows of about a second; 16,384 samples at 16 kHz in public code. Here windows are
-random crops of either, mixed; a training item is ``stretch`` windows long, and each batch has new windows of it. The
-paper says nothing about levels: the piano keeps its own, and the other is ``ratio`` below it, by default 5 dB less to
-5 dB more, drawn uniformly. Any recordings will do in place of either.
+(IRMAS), and cuts the mixtures into windows of about a second; in public code these have 16,384 samples at 16 kHz. Here
+windows are random crops of both, mixed; a training item is ``stretch`` windows long, and each batch has new windows of
+it. The paper says nothing about levels: here the piano keeps its level, and the other instruments lie ``ratio`` dB
+below it, drawn uniformly, by default from -5 to 5. Any recordings will do in place of either.
 
-No recording is in two splits. Fewer than three (the paper has a single one) are each cut into three stretches: the
-first to train on, the last to test on, so that no minute of one split lies between two of another.
+No recording is in two splits. Fewer than three recordings (the paper has a single one) are each cut into three
+stretches: the first for training, the last for the test, so that no minute of one split lies between two of another.
 
 A study names its task in its file (``task="piano_mix"``; see ``studies/``), and the fields below are its
 flags::
@@ -31,7 +31,7 @@ from ..signals import decoding
 
 _SOURCES = ("piano", "others")
 _NEEDS = {
-    "piano": "one or more long recordings of a piano alone (the paper's is of Henry Mancini's pieces; MAESTRO: "
+    "piano": "one or more long recordings of a piano alone (the paper's is a Mancini piano track; MAESTRO: "
     "magenta.tensorflow.org/datasets/maestro); :synthesised: tries the task without",
     "others": "recordings of other instruments (the paper's IRMAS: zenodo.org/records/1290750; leave out its pia); "
     ":synthesised: tries the task without",
@@ -63,9 +63,9 @@ class Config:
     sample_rate: int = 16000
     """Sample rate in Hz; recordings of other rates are resampled to it, and their channels averaged."""
     validation_share: float = 0.1
-    """Share of the recordings of either source that is the validation split."""
+    """Share of the recordings of either source for the validation split."""
     test_share: float = 0.2
-    """Share of the recordings of either source that is the test split."""
+    """Share of the recordings of either source for the test split."""
     skip_bad: bool = False
     """Leave out recordings that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0

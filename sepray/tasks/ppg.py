@@ -2,15 +2,16 @@
 
 The paper generates heart and respiratory PPG from random heart and breathing rates, with pulses from a database of
 wrist PPG (Jarchi and Casson 2016, its [13]), at rest, with little motion. It gives neither rates, lengths, amplitudes
-nor splits. Here, at 32 Hz (a resting PPG has nothing above 10 Hz), items of 15.75 s, which hold three breaths at least:
+nor splits. Here items have 15.75 s, which hold at least three breaths, at 32 Hz (a resting PPG has nothing above
+10 Hz):
 
 - Rates are uniform in 60-100 beats and 12-20 breaths a minute, the usual ranges of an adult at rest.
 - A pulse is a systolic and a smaller, later diastolic Gaussian in the phase of the beat (the model of Martin-Martinez
   et al. 2013); centres, widths and ratio are random for each item. With ``references``: a pulse of a real recording.
 - The rate varies as a heart's does: with the breath (respiratory sinus arrhythmia, up to 5%) and at 0.1 Hz (up to 3%).
 - The breath is a cosine whose inspiration takes a third to nearly half of the cycle; its rate drifts by up to 5%.
-- A pulse is 1 from foot to peak, and its mean is taken away; the breath's amplitude is 0.1 to 0.5 (the baseline of the
-  PPG); white noise of up to 0.01 is in the mixture alone. Amplitudes are relative: a PPG has no unit.
+- A pulse is 1 from foot to peak, and its mean is subtracted; the breath's amplitude is 0.1 to 0.5 (the baseline of the
+  PPG); only the mixture has white noise, of up to 0.01. Amplitudes are relative: a PPG has no unit.
 
 ``references`` is a folder of WFDB records (the channel whose name has "ppg" or "pleth", or the only one) and of CSV
 files. All pulses of a recording, and of a subject (the name up to the first underscore), are in one split.
@@ -41,9 +42,9 @@ from ..signals.heart_rate import heart_rate
 from ..signals.recording_types import RateError
 from ..signals.recordings import open_recording
 
-_RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last one
+_RESOLUTION = 2.0**-14  # CPUs whose sines differ in the last bit make the same samples
 _EXCERPT_SECONDS = 30.0  # of a recording, within which one heart rate is assumed
-_VERSION = 3  # of what is kept of recordings
+_VERSION = 3  # of how pulses are found in recordings
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,13 @@ class Config:
         return identities
 
     def _make(self, split: str, recorded: Mapping[str, Tensor], subjects: Mapping[str, str]) -> Split:
-        """Return the mixtures of one split, with the pulses ``[pulse, phase]`` of recordings or synthetic ones."""
+        """Return the mixtures of one split.
+
+        Args:
+            split: name of the split.
+            recorded: pulses ``[pulse, phase]`` of each recording; none: synthetic pulses.
+            subjects: subject of each recording.
+        """
         items = getattr(self, split)
         random = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(SPLITS.index(split),)))
         seconds = np.arange(self.item_samples) / self.sample_rate
@@ -133,7 +140,7 @@ class Config:
         return Split(mixture, sources, units=units, beats=times)
 
     def _references(self, cache: Path) -> dict[str, dict[str, Tensor]]:
-        """Return the pulses ``[pulse, phase]`` of each recording, by split and name; from the cache if there."""
+        """Return the pulses ``[pulse, phase]`` of each recording, by split and name, from the cache or newly found."""
         folder = Path(self.references).expanduser()
         found = [p for p in folder.rglob("*") if p.suffix.lower() in (".hea", ".csv") and p.is_file()]
         parts = {part for p in found if p.suffix.lower() == ".hea" for part in wfdb_files.files_of(p)}
@@ -181,7 +188,7 @@ class Config:
 
 
 def _table(path: Path, rate: float) -> tuple[NDArray[np.float64], float]:
-    """Return the first channel of a CSV file and its rate; ``rate`` where the file does not say it."""
+    """Return the first channel ``[time]`` of a CSV file, and its rate in Hz; ``rate`` if the file does not say it."""
     try:
         table = open_recording(path)
     except RateError:
@@ -190,7 +197,7 @@ def _table(path: Path, rate: float) -> tuple[NDArray[np.float64], float]:
 
 
 def _pulse_channel(names: Sequence[str]) -> int | None:
-    """Return which channel of a record is a PPG."""
+    """Return the number of the channel that is a PPG, by the channels' names; None if no name tells."""
     named = [k for k, name in enumerate(names) if "ppg" in name.lower() or "pleth" in name.lower()]
     return named[0] if named else 0 if len(names) == 1 else None
 

@@ -1,13 +1,14 @@
 """Heart and respiration in a PPG of any morphology, with drift and motion, synthetic. Known as ``ppg:varied``.
 
-Wider than the CASS paper's (``ppg``), as recordings of patients are: 45 to 150 beats and 8 to 30 breaths a minute, and
+Signals vary more than the CASS paper's (``ppg``), as recordings of patients do: 45 to 150 beats and 8 to 30 breaths a
+minute, and
 
 - pulses of four classes, equally often, after Dawber et al., "Characteristics of the dicrotic notch of the arterial
   pulse wave in coronary heart disease" (Angiology 24, 1973): a notch, a plateau, a bend, or neither, as a systolic and
   a later Gaussian;
 - the breath in the baseline (the source, 0.05 to 1 of the pulse), in the pulses' amplitude (up to 30%) and in their
   rate (up to 8%);
-- in the mixture alone: drift whose power falls with the squared frequency (0.02 to 1), white noise (up to 0.05), and in
+- only in the mixture: drift whose power falls with the squared frequency (0.02 to 1), white noise (up to 0.05), and in
   30% of the items a motion of 1 to 4 s, of 0.3 to 3 times the pulse.
 
 In training batches a share of the mixtures is made anew from sources of different items (``remix``).
@@ -31,11 +32,11 @@ from ..data.heart_records import PHASES
 from ..signals.beats import ADULT_PULSE, widened
 
 VARIANT_OF = "ppg"
-"""Its configurations are named ``ppg:varied...`` (``registry``)."""
+"""This module's configurations are named ``ppg:varied...`` (``registry``)."""
 
-_RESOLUTION = 2.0**-14  # the same bits on CPUs whose sine differs in the last one
+_RESOLUTION = 2.0**-14  # CPUs whose sines differ in the last bit make the same samples
 _SYSTOLE = (0.20, 0.28)  # place of the systolic wave, in beats
-# of each class: widths of the systolic wave; distance, widths and heights of the later one; in beats, and of its height
+# Ranges for each class: width of the systolic wave; distance, width and height of the later one (systolic height = 1).
 _CLASSES = (
     ((0.05, 0.07), (0.32, 0.40), (0.05, 0.08), (0.35, 0.60)),  # a notch between them
     ((0.08, 0.10), (0.22, 0.25), (0.09, 0.11), (0.40, 0.55)),  # a plateau
@@ -81,7 +82,7 @@ class Config:
     """Random seed of everything."""
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": "varied"}
-    """What distinguishes a stored configuration from one of ``ppg``."""
+    """Field by which stored configurations are told from those of ``ppg``."""
 
     def __post_init__(self) -> None:
         sizes = {"item_samples": (16, 2**20), "sample_rate": (16, 4096), "motion": (0, 1), "remix": (0, 1)}

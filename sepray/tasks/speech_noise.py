@@ -1,15 +1,16 @@
-"""Speech and noise, from two folders of recordings, mixed at a given or random ratio, as in section 4.2 of NES.
+"""Speech and noise, from two folders of recordings, mixed at a given or random ratio, as in section 4.2 of the NES
+paper.
 
-The paper mixes 0.5 s of LRW speech at 16 kHz with a random clip of ESC-50 (noise that people do not make) at an SNR of
-0 dB. Any folders of recordings will do. A separator that observes one source is given the noise, as in the paper; its
-spectrograms (mel 64x64 to the power of 0.3, or linear 257x64) are up to the separator.
+The paper mixes 0.5 s of LRW speech at 16 kHz with a random clip of ESC-50 at an SNR of 0 dB. Any folders of recordings
+will do. A separator that observes one source is given the noise, as in the paper; its spectrograms (mel 64x64 to the
+power of 0.3, or linear 257x64) are up to the separator.
 
 No recording is in two splits. Neither is a speaker, if the speech folder has a folder for each (LibriSpeech) or
 ``speaker`` finds them in the files' names; ``clip`` does the same for noise (ESC-50 has several takes of one clip:
 ``--task.clip '^.*?-([0-9]+)-'``). Fewer than three recordings (speakers, clips) are each cut into three stretches, one
-for each split. Items are random crops; the noise is scaled to the ratio, and the speech keeps its level. So
-training items are as long as a mixture, unless ``stretch`` says otherwise: a crop of a longer one has another ratio,
-several dB off. Test figures are of whole recordings of speech, each with as much noise at the ratio (``test_tracks``).
+for each split. Items are random crops; the noise is scaled to the ratio, and the speech keeps its level. Training items
+are as long as a mixture, unless ``stretch`` says otherwise: crops of longer items have ratios that are several dB off.
+Test figures are of whole recordings of speech, each with as much noise at the ratio (``test_tracks``).
 
 A study names its task in its file (``task="speech_noise"``; see ``studies/``), and the fields below are its
 flags::
@@ -64,8 +65,8 @@ class Config:
     item_samples: int = 8000
     """Length of a mixture in samples."""
     stretch: float = 1.0
-    """Length of a training item as a multiple of a mixture's; no longer than the shortest training recording. Of longer
-    items batches have random crops, and the ratio is that of the whole item, not of the crop."""
+    """Length of a training item as a multiple of a mixture's; no longer than the shortest training recording. Batches
+    have random crops of longer items; the ratio is that of the whole item, not of the crop."""
     sample_rate: int = 16000
     """Sample rate in Hz; recordings of other rates are resampled to it, and their channels averaged."""
     speaker: str = ""
@@ -74,18 +75,18 @@ class Config:
     """Regular expression for a file's path below noise; its first group is the name of the clip, whose takes share a
     split."""
     validation_share: float = 0.1
-    """Share of the speakers, and of the noise, that is the validation split."""
+    """Share of the speakers, and of the noise, for the validation split."""
     test_share: float = 0.2
-    """Share of the speakers, and of the noise, that is the test split."""
+    """Share of the speakers, and of the noise, for the test split."""
     test_tracks: bool = True
-    """Score on the whole recordings of speech of the test split, each separated in one piece; else on the crops."""
+    """Score on the test split's whole recordings of speech, each separated from start to end; else on the crops."""
     skip_bad: bool = False
     """Leave out recordings that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0
     """Random seed of the split, of the crops and of the ratios."""
 
     LATER_FIELDS: ClassVar[Mapping[str, object]] = {"test_tracks": False}
-    """Field -> its value in studies and models of versions of sepray that lacked it."""
+    """Values of these fields in studies and models of older versions, which lacked them."""
 
     def __post_init__(self) -> None:
         check_config(self, "snr")

@@ -8,17 +8,18 @@ The folder's content tells which of these layouts it has:
 - ``train/track.stem.mp4``, ``test/track.stem.mp4``: MUSDB18, read through musdb (``pip install 'sepray[musdb]'``; it
   needs ffmpeg).
 
-A source ``accompaniment`` that has no file is the sum of all other stems (or the mixture less the chosen ones, where
-there are no others): so ``--task.sources vocals accompaniment`` is the two-source form (the default; SSGAN-V, and
-vocals in NES 4.3), ``--task.sources vocals drums bass other`` the four-source form. ``instrumental`` is the same
-without ``vocals``, which then are in no mixture: ``--task.sources drums instrumental`` is the drums of NES 4.3.
+A source ``accompaniment`` that has no file is the sum of all other stems (or the mixture less the chosen stems, where
+there are no others). So ``--task.sources vocals accompaniment`` is the two-source form (the default; SSGAN-V, and
+vocals in section 4.3 of the NES paper), ``--task.sources vocals drums bass other`` the four-source form.
+``instrumental`` is the sum without ``vocals``, which then are in no mixture: ``--task.sources drums instrumental`` is
+the drums of the same section.
 
 Splits are by track. A folder of test tracks is the test split; without one, a share of the tracks is. The validation
 split is a folder of that name, the 14 tracks that musdb sets aside, or a share of the training tracks. Items are random
 crops; training items are ``stretch`` times as long, and each batch has new crops of them. Where a separator sees the
 sources of its mixtures, a batch may also be remixed: each source from an item of its own, at a random level
-(``remix``). Test figures are of whole tracks, each separated in one piece (``test_tracks``; SSGAN 3.2). Defaults follow
-SSGAN 3.1 where it says so: mono, the mean of both channels; 44.1 kHz; 32 frames of 1024 samples.
+(``remix``). Test figures are of whole tracks, each separated from start to end (``test_tracks``). Defaults are those of
+the SSGAN paper (3.1): mono, the mean of both channels; 44.1 kHz; 32 frames of 1024 samples.
 
 A study names its task in its file (``task="stems"``; see ``studies/``), and the fields below are its flags::
 
@@ -46,11 +47,11 @@ from ..signals import decoding
 from ..signals.recording_types import SilentError
 
 Divided = tuple[dict[str, list[splitting.Piece]], list[str]]
-"""Pieces of each split, and why others cannot be used."""
+"""Pieces of each split, and why recordings cannot be used."""
 
 _ELSEWHERE = ("folder", "remix", "remix_level", "test_tracks")  # fields on which no item depends
 _VOICE, _ACCOMPANIMENT, _INSTRUMENTAL = "vocals", "accompaniment", "instrumental"  # the last two may have no file
-_REST = "(not a source)"  # part of a track that is in the mixture alone
+_REST = "(not a source)"  # part of a track that is in the mixture and in no source
 _NEEDS = (
     "a folder with track/source.wav for every track and source (your own, or MUSDB18-HQ, zenodo.org/records/3338373), "
     "DSD100 (sigsep.github.io/datasets/dsd100.html) or MUSDB18 (zenodo.org/records/1117372); --task.folder "
@@ -65,8 +66,8 @@ class Config:
     folder: str = ""
     """Folder of the tracks; :synthesised: makes a few small ones, to try the task."""
     sources: tuple[str, ...] = ("vocals", "accompaniment")
-    """Names of the sources, in their order: file names without suffix; accompaniment may be the sum of all others,
-    instrumental that of all others but vocals."""
+    """Names of the sources, in their order: file names without suffix; accompaniment may be the sum of all other stems,
+    instrumental the same without vocals."""
     mixture: Literal["chosen", "all"] = "chosen"
     """Parts of a mixture: the sources, or all stems of the track."""
     train: int = 1000
@@ -89,18 +90,18 @@ class Config:
     remix_level: tuple[float, float] = (-6.0, 6.0)
     """Lowest and highest gain of a source in a remixed mixture, in dB."""
     validation_share: float = 0.1
-    """Share of the training tracks that is the validation split, if the folder has none."""
+    """Share of the training tracks for the validation split, if the folder has none."""
     test_share: float = 0.2
-    """Share of all tracks that is the test split, if the folder has none."""
+    """Share of all tracks for the test split, if the folder has none."""
     test_tracks: bool = True
-    """Score on the whole tracks of the test split, each separated in one piece; else on the crops."""
+    """Score on the whole tracks of the test split, each separated from start to end; else on the crops."""
     skip_bad: bool = False
     """Leave out tracks with a recording that cannot be used, and list them, instead of refusing the folder."""
     seed: int = 0
     """Random seed of the split and of the crops."""
 
     LATER_FIELDS: ClassVar[Mapping[str, object]] = {"test_tracks": False}
-    """Field -> its value in studies and models of versions of sepray that lacked it."""
+    """Values of these fields in studies and models of older versions, which lacked them."""
 
     def __post_init__(self) -> None:
         shares = {"remix": (0, 1), "validation_share": (0, 0.5), "test_share": (0, 0.5)}
@@ -132,7 +133,7 @@ class Config:
         return whole_tracks.tracks(cache, "stems", key, plan)
 
     def _described(self, cache: Path) -> tuple[dict[str, object], Callable[[], Divided]]:
-        """Return what the data depend on, and a function that returns the pieces of each split and the problems."""
+        """Return the key of the data's cache entries, and a function that returns each split's pieces and problems."""
         if self.folder == recording_folders.SYNTHESISED:
             own = [name for name in self.sources if name not in (_ACCOMPANIMENT, _INSTRUMENTAL)]
             voice = [_VOICE] if _INSTRUMENTAL in self.sources else []
@@ -210,7 +211,7 @@ class Config:
         """
         stems = [stem for stem in track.stems if stem != "mixture"]
         chosen = [source for source in self.sources if source in stems]
-        # Of an instrumental without a file of its own the voice is no part; it is left for a mixture of all stems.
+        # The voice is no part of an instrumental that is a sum; it is left for a mixture of all stems.
         apart = [_VOICE] if _INSTRUMENTAL in self.sources and not {_VOICE, _INSTRUMENTAL} & set(chosen) else []
         if apart and _VOICE not in stems:
             raise UsageError(
@@ -233,7 +234,7 @@ class Config:
     def _divided(
         self, pieces: list[splitting.Piece], splits: Mapping[str, str], folder: Path
     ) -> dict[str, list[splitting.Piece]]:
-        """Return the pieces of each split: the assigned ones, and a random share of the free ones where it has none."""
+        """Return the pieces of each split: those assigned to it, or a random share of the others."""
         assigned = {split: {piece.name for piece in pieces if splits[piece.name] == split} for split in ("", *SPLITS)}
         free = assigned[""]
         test = 0 if assigned["test"] else splitting.share_of(len(free), self.test_share)
@@ -254,19 +255,19 @@ def _heard(track: splitting.Track, silent: set[Path], decoded: Mapping[Path, Kep
 
 
 def _unheard_source(recipe: splitting.Recipe, heard: set[str]) -> str | None:
-    """Return a source all of whose stems are silent; None if there is none."""
+    """Return the name of a source whose stems are all silent; None if there is none."""
     unheard = [name for name, part in recipe.items() if name != _REST and not any(stem in heard for _, stem in part)]
     return unheard[0] if unheard else None
 
 
 def _without_silence(recipe: splitting.Recipe, heard: set[str]) -> splitting.Recipe:
-    """Return a recipe without the silent stems of sums; a source that is silent as a whole keeps its own."""
+    """Return a recipe without silent stems; a source whose stems are all silent keeps them."""
     sounding = {name: tuple(part for part in parts if part[1] in heard) for name, parts in recipe.items()}
     return {name: parts if parts or name == _REST else recipe[name] for name, parts in sounding.items()}
 
 
 def _decoding(file: Path, rate: int, channels: int, silent: set[Path]) -> decoding.Decoding:
-    """Return how to decode a file; one that is refused because it is silent is added to ``silent``."""
+    """Return how to decode a file; a file that is refused because it is silent is added to ``silent``."""
     if file.name.lower().endswith(recording_folders.STEM_FILE):
         return decoding.of_stem_file(file, rate, channels)
     try:

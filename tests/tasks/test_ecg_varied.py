@@ -315,6 +315,17 @@ def test_real_noise_is_taken_from_a_stretch_of_its_own_for_each_split(tmp_path):
         replace(DEBUG, noise_folder=str(tmp_path / "nothing")).load(tmp_path)
 
 
+def test_noise_that_cannot_be_divided_among_the_splits_is_refused(tmp_path):
+    for samples, wanted in ((9, False), (10, True)):
+        soundfile.write(tmp_path / "tone.wav", np.sin(np.arange(float(samples))) / 2, 250)
+        config = replace(DEBUG, noise_folder=str(tmp_path))
+        if wanted:
+            assert config.load(tmp_path / "cache").test.mixture.isfinite().all()
+        else:
+            with pytest.raises(UsageError, match=r"tone\.wav is too short for noise: 9 samples at 250 Hz$"):
+                config.load(tmp_path / "cache")
+
+
 @pytest.mark.parametrize("changes", [{"without_fetus": 1}, {"mains": -0.1}, {"fetal_bpm": (150, 100)}, {"train": 1}])
 def test_values_out_of_range_are_refused(changes):
     with pytest.raises(UsageError, match=f"^{next(iter(changes))} must be"):

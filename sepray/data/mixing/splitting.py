@@ -177,7 +177,7 @@ def partition(names: Iterable[str], validation: int, test: int, seed: int) -> di
 
 
 def share_of(count: int, fraction: float) -> int:
-    """Return how many of ``count`` (three or more) a fraction is: at least one, and less than half."""
+    """Return how many of ``count`` a fraction is: at least one, and of three or more less than half."""
     return max(1, min(round(count * fraction), (count - 1) // 2))
 
 
