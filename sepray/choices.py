@@ -125,7 +125,7 @@ class Objective:
 
     @property
     def source(self) -> str:
-        """The source that it is of; empty for the mean over sources."""
+        """Name of its source; empty for the mean over sources."""
         return self.name.rpartition("/")[0]
 
     @property
@@ -152,16 +152,16 @@ class Objective:
 
 
 def guide(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
-    """Return the objectives whose mean stands for a trial wherever one number has to: those of the first one's measure.
+    """Return the guiding objectives: those with the same measure as the first. Their mean stands for a trial.
 
-    Such a number decides which trials are stopped early, and is what curves show. Values of different measures have
-    different units, so their mean would say nothing.
+    That number decides which trials are stopped early, and curves show it. Values of different measures have different
+    units, so a mean of all objectives would say nothing.
     """
     return tuple(o for o in objectives if o.measure == objectives[0].measure)
 
 
 def guide_loss(objectives: Sequence[Objective], values: Mapping[str, float]) -> float:
-    """Return the mean of the guiding objectives with the sign turned where more is better, so that less is better.
+    """Return the mean of the guiding objectives as a loss: its sign is turned if more is better.
 
     Args:
         objectives: objectives of the study.
@@ -181,7 +181,7 @@ def guide_words(objectives: Sequence[Objective]) -> str:
 
 
 def better_words(measures: Iterable[str]) -> str:
-    """Return whether more or less of these measures is better; said for each measure if it differs among them."""
+    """Return ``less is better`` or ``more is better``; if the measures differ in that, a clause for each of them."""
     told = {name: "less" if MEASURES[name].direction == "minimize" else "more" for name in measures}
     if len(set(told.values())) == 1:
         return f"{next(iter(told.values()))} is better"

@@ -1,7 +1,7 @@
-"""Escapes texts of others (names, labels, errors, paths) for the terminal, Markdown, HTML, CSV and figures.
+"""Escapes texts that others wrote (names, labels, errors, paths) for the terminal, Markdown, HTML, CSV and figures.
 
-Nothing in them is an instruction to a terminal, and nothing is markup of Markdown or a formula of a spreadsheet.
-``in_own_style`` also has matplotlib draw in sepray's style, whatever the user's is. Imports nothing of sepray.
+After that no part of them is an instruction to a terminal, markup, or a formula of a spreadsheet. ``in_own_style`` lets
+matplotlib draw in sepray's style, whatever the user's settings are. Imports nothing from sepray.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _MARKDOWN_FORMS = {"&": "&amp;", "<": "&lt;", "://": "&#58;//"}
 _LABEL = 40  # characters; more would leave no width to the axes of a report
 _FORMULA = (
     *"=+-@",
-    *"\uff1d\uff0b\uff0d\uff20",
+    *"\uff1d\uff0b\uff0d\uff20",  # of full width: the same to spreadsheets in East Asia
     "\t",
     "\r",
     "\n",
-)  # of full width: to spreadsheets in East Asia the same
+)
 
 
 def escape_controls(text: str) -> str:
     r"""Return a text with its control characters escaped (``\x1b``), but for tabs and ends of lines.
 
-    Control characters are those of ASCII, of C1, and of Unicode those that change the direction of a text, have no
+    Control characters are those of ASCII and C1, and those of Unicode that change the direction of a text, have no
     width, or cannot be encoded.
     """
     return _CONTROLS.sub(_escaped, text.replace("\r\n", "\n"))
 
 
 def in_one_line(text: str) -> str:
-    """Return what ``escape_controls`` does, in one line: tabs, ends of lines and several spaces become one space."""
+    """Return a text as ``escape_controls`` does, in one line: tabs, ends of lines and runs of spaces become a space."""
     return _BLANKS.sub(" ", escape_controls(text)).strip()
 
 
 def in_markdown(text: str) -> str:
-    """Return a text for a cell or within a line of Markdown, in which nothing of it is markup, HTML or a link."""
+    """Return a text for a cell or a line of Markdown: no part of it is markup, HTML or a link there."""
     return _MARKDOWN.sub(lambda found: _MARKDOWN_FORMS.get(found[0], f"\\{found[0]}"), in_one_line(text))
 
 
@@ -59,32 +59,31 @@ def in_html(text: str) -> str:
 
 
 def in_figure(text: str) -> str:
-    """Return a text for matplotlib, which takes what stands between two dollar signs for mathematics."""
+    """Return a text for matplotlib, with dollar signs escaped: text between two of them would be mathematics."""
     return re.sub(r"\\*\$", lambda found: "\\$", escape_controls(text))
 
 
 def in_figure_label(text: str) -> str:
-    """Return what ``in_figure`` does, in one line that leaves room for what it labels: of a long text both ends."""
+    """Return a text as ``in_figure`` does, in one line of at most 40 characters; a long text loses its middle."""
     line = in_one_line(text)
     return in_figure(line if len(line) <= _LABEL else f"{line[: _LABEL // 2]}…{line[-(_LABEL - _LABEL // 2 - 1) :]}")
 
 
 @contextlib.contextmanager
 def in_own_style(style: Mapping[str, Any] | None = None) -> Iterator[None]:
-    """Have figures drawn by matplotlib's defaults meanwhile, and by ``style``; also a decorator.
+    """Draw figures with matplotlib's defaults and ``style`` until the block ends; also a decorator.
 
-    matplotlib obeys a file ``matplotlibrc`` in the current folder, which a stranger may have written: it can have LaTeX
-    run on texts of its own.
+    matplotlib obeys a file ``matplotlibrc`` in the current folder. A stranger may have written that file, and it can
+    make matplotlib run LaTeX on texts of its own.
     """
     import matplotlib
 
     settings: Any = matplotlib.rcParams
-    own: dict[str, Any] = {
-        name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"
-    }  # nothing is shown
+    # The backend stays: figures are saved here, and never shown.
+    own: dict[str, Any] = {name: value for name, value in matplotlib.rcParamsDefault.items() if name != "backend"}
     with matplotlib.rc_context():
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of settings that are deprecated
+            warnings.simplefilter("ignore")  # some settings are deprecated
             settings.update({**own, **(style or {})})
         yield
 
@@ -95,7 +94,7 @@ def as_code(text: str) -> str:
 
 
 def in_csv(text: str) -> str:
-    """Return a text for a cell of a CSV file, which a spreadsheet does not take for a formula: numbers stay."""
+    """Return a text for a cell of a CSV file that a spreadsheet does not take for a formula; numbers stay numbers."""
     text = escape_controls(text)
     return f"'{text}" if is_formula(text) else text
 

@@ -1,10 +1,11 @@
 """Finds separators and tasks by the name of their module, and configurations by ``module:name``.
 
-A module ``a_b`` of sepray that says ``VARIANT_OF = "a"`` is a *variant* of the module ``a``, in a file of its own
-because it shares little code with it: its ``Config()`` is the configuration ``a:b``, its constant ``NAME`` is
-``a:b_name``. Everything that is stored knows a variant by the name ``a`` and the value ``b`` of the field ``variant``
-(``stored_module``, ``restored``), or that of its constant ``STORED_AS``: so a variant can be renamed. So
-``sepray/separators/cass_published.py`` holds ``cass:published`` and ``cass:published_small``.
+A module ``a_b`` of sepray that says ``VARIANT_OF = "a"`` is a *variant* of the module ``a``. It has a file of its own
+because the two share little code. Its ``Config()`` is the configuration ``a:b``, and its constant ``NAME`` is
+``a:b_name``. So ``sepray/separators/cass_published.py`` holds ``cass:published`` and ``cass:published_small``.
+
+A stored configuration of a variant names the module ``a``, and has ``b`` in the field ``variant`` (``stored_module``,
+``restored``). A variant with a constant ``STORED_AS`` has that value there instead, so that it can be renamed.
 
 A name is looked for in sepray itself, then among those that installed packages announce (``plugins``), then as a module
 that can be imported, such as a file in the current folder.
@@ -44,7 +45,7 @@ class UnknownNameError(UsageError):
 
 
 class MisfitError(TypeError):
-    """Stored values are not those of the fields of a ``Config``; the message names the first that is wrong."""
+    """Stored values do not fit the fields of a ``Config``; the message names the first one that is wrong."""
 
 
 def names(package: str) -> tuple[str, ...]:
@@ -94,7 +95,8 @@ def stored_module(module: str) -> str:
 def find(package: str, name: str) -> ModuleType:
     """Return the module that a name stands for: sepray's, an announced one, or else the user's own (dots allowed).
 
-    After a colon ``name`` may have the name of a configuration; where a variant has it, that module is returned.
+    ``name`` may end with a colon and the name of a configuration. If a variant has that configuration, the variant's
+    module is returned.
 
     Raises:
         UnknownNameError: there is no such module, it has no ``Config``, or two packages claim the name.
@@ -114,8 +116,6 @@ def find(package: str, name: str) -> ModuleType:
 def module_name(package: str, name: str) -> str:
     """Return the full name of the module that ``find`` would return, without importing it; it may not exist.
 
-    Where ``name`` has the name of a configuration after a colon, and a variant has it, this is the variant's module.
-
     Raises:
         UnknownNameError: an installed package announces the name, and it cannot be used.
     """
@@ -132,13 +132,16 @@ def module_name(package: str, name: str) -> str:
 
 
 def key(module: str) -> str:
-    """Return the short name of the module of a ``Config``: what its package announces it by, or else its last part."""
+    """Return the short name of the module of a ``Config``: the name that its package announces, or else the last part.
+
+    A variant's is that of its base module.
+    """
     plugin = plugin_of(module)
     return plugin.name if plugin is not None else stored_module(module).rpartition(".")[2]
 
 
 def plugin_of(module: str) -> Plugin | None:
-    """Return what an installed package announces and whose ``Config`` is defined in that module; None if nothing is."""
+    """Return the announced plug-in whose ``Config`` is defined in a module; None if there is none."""
     for package in ("sepray.separators", "sepray.tasks"):
         for plugin in announced_modules(package).values():
             if plugin.problem is None and module in (plugin.module, _defining(plugin.module)):
@@ -147,7 +150,7 @@ def plugin_of(module: str) -> Plugin | None:
 
 
 def _defining(module: str) -> str | None:
-    """Return the module that defines a module's ``Config``: another one where it is imported."""
+    """Return the module that defines a module's ``Config``; it is another one if the module imports its ``Config``."""
     found = source.definition(module, "Config")
     return found[0] if found is not None else None
 
@@ -197,7 +200,9 @@ def check(package: str, name: str) -> None:
 
 
 def config_names(package: str, name: str) -> tuple[str, ...]:
-    """Return the names that ``configs`` would return, from the sources, where ``Config`` or ``replace`` makes them.
+    """Return the names that ``configs`` would return, read from the sources.
+
+    Only constants are found that a call of ``Config`` or ``replace`` makes.
 
     Raises:
         UnknownNameError: there is no such module, or its name cannot be used.
@@ -266,14 +271,15 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
     Args:
         package: package of sepray that holds the module, e.g. ``"sepray.separators"``.
         module: ``stored_module`` of the configuration's module.
-        values: those of the fields, and of ``FORMER_FIELDS``, of which ``variant`` names the variant; of fields that it
-            lacks those of ``LATER_FIELDS``, with which an older version's configuration means what it did.
+        values: values by field. ``variant`` selects the variant. Fields in the class's ``FORMER_FIELDS`` are left out.
+            A field in its ``LATER_FIELDS`` that has no value gets the one there, which keeps the behaviour of the
+            version that stored the values.
 
     Raises:
-        UnknownNameError: there is no such module (of another package: the message names it), or nobody but the storage
+        UnknownNameError: there is no such module (the message says which package to install), or only the storage
             names it (``require_named``).
-        MisfitError: the ``Config`` has no field of a name, one without a default has no value, or it refuses a value
-            that is not of its field's type. What its own code raises of other values passes through.
+        MisfitError: the ``Config`` has no such field, a field without a default has no value, or the ``Config`` refuses
+            a value that is not of its field's type. Other errors of its own code pass through.
     """
     top = module.partition(".")[0]
     if not package.startswith(f"{top}.") and top not in sys.modules and importlib.util.find_spec(top) is None:
@@ -312,11 +318,14 @@ def _misfit(kind: Any, values: Mapping[str, Any]) -> str:
 
 
 def require_named(package: str, module: str) -> None:
-    """Refuse a module whose name was stored, unless this user knows it: who may write there could have any imported.
+    """Refuse a module that a storage names and this user does not know.
 
-    What sepray has and installed packages announce may be imported, as may what commands of this user have named where
-    it lies (``own_modules``), what this process has imported already where it is a separator or task, and a file in
-    the current folder that does nothing but define one and that nobody else can have written (``definitions``).
+    Otherwise everybody who may write to the storage could have any module imported here. These may be imported:
+
+    - modules of sepray, and those that installed packages announce;
+    - modules that a command of this user has named, where they lay then (``own_modules``);
+    - a separator or task that this process has imported already;
+    - a file in the current folder that only defines one, and that nobody else can have written (``definitions``).
 
     Raises:
         UnknownNameError: this user does not know the module.
@@ -334,8 +343,8 @@ def require_named(package: str, module: str) -> None:
     if path not in sys.modules and definitions.only_defines(path, "Config", method, Path.cwd().resolve()):
         return
     raise UnknownNameError(
-        f"the {_kind(package)} is {module}, as its storage says, which no command of yours has named here: it is not "
-        f"imported. If you know it: {own_modules.how_to_trust(path)}"
+        f"the storage names the {_kind(package)} {module}, which no command of yours has named here, so it is not "
+        f"imported. If you trust it, set {own_modules.how_to_trust(path)}"
     )
 
 

@@ -1,7 +1,8 @@
 """Removes secrets from texts where these are made: errors, reasons, tracebacks, commands, what stores keep.
 
-First go the secrets that are known word by word: those of this process's environment and command line, and of addresses
-that it was given (``remember_secrets``). Then what looks like one (``secret_forms``). Imports nothing else from sepray.
+Secrets that this process knows are removed first: those of its environment, of its command line, and of the addresses
+that it was given (``remember_secrets``). Then goes whatever looks like a secret (``secret_forms``). Imports nothing
+else from sepray.
 """
 
 from __future__ import annotations
@@ -29,31 +30,32 @@ _WITHIN = re.compile(
     rf"(?:{WORDS})[\"']?\s*[=:]\s*(?:\{{([^}}]+)\}}|\"([^\"]+)\"|'([^']+)'|([^;&\s\"',}}]+))", re.IGNORECASE
 )
 """Passwords within values: of ODBC, Azure, libpq, JSON."""
-_PLACES = ("_FILE", "_PATH", "_DIR", "_HOME", "_ID", "_SOCK")
+_PLACES = ("_FILE", "_PATH", "_DIR", "_HOME", "_ID", "_SOCK")  # ends of variables that hold no secret, but where one is
 _FOLDERS = ("PWD", "OLDPWD")  # of shells: no passwords
-# Fewer characters are words, counts, ids: letters alone, digits alone, both.
 _LEAST = (12, 10, 5)
+"""Least characters of a known secret of letters alone, of digits alone, and of both: shorter ones may be words, counts
+or ids."""
 _LEAST_NAMED = (6, 8, 5)
-"""The same where the name of a variable or flag says that its whole value is the secret."""
+"""The same if the name of a variable or flag says that its whole value is the secret."""
 _LEAST_PASSWORD = (6, 6, 5)
-"""The same of the password of an address."""
+"""The same for the password of an address."""
 _LEAST_LINE = (12, 10, 8)
-"""The same of the lines of a secret of several lines."""
+"""The same for each line of a secret that has several."""
 _NO_SECRETS = frozenset(
     [
         *("always", "default", "disabled", "enabled", "mlflow", "mysql", "optional", "optuna", "password", "postgres"),
         *("postgresql", "required", "secret", "sepray", "separator", "sqlite", "training"),
     ]
 )
-"""Words that are given for passwords, but that a text would not be readable without."""
+"""Words that people use as passwords, and without which many a text could not be read."""
 
 _learned: set[str] = set()
 
 
 def remember_secrets(*addresses: str | None) -> None:
-    """Remember the secrets of addresses (databases, servers, object stores), so that they are masked wherever they are.
+    """Remember the secrets of addresses (databases, servers, object stores); from now on they are masked everywhere.
 
-    A process without the address does not know them; where a pattern fits they are masked all the same.
+    In a process that was not given an address, only the patterns of ``secret_forms`` mask its secrets.
     """
     for address in addresses:
         if address and "://" in address:
@@ -63,29 +65,39 @@ def remember_secrets(*addresses: str | None) -> None:
 def mask(text: str) -> str:
     """Return ``text`` with ``***`` in place of its secrets.
 
-    Known secrets are masked where they stand for themselves. They are passwords and tokens of addresses
-    (``remember_secrets``, the environment, the command line) and the values of variables and flags whose name says that
-    they are secret, also line by line. Letters alone count from 12 characters (6 where a name ends with what it holds,
-    such as ``password``), digits alone from 10 (8), both from 5; of the password of an address, letters or digits alone
-    count from 6. Words that many give for a password and no text could do without, such as ``postgres``, do not count.
+    Known secrets are masked unless they are a part of a longer word. They are the passwords and tokens of addresses
+    (``remember_secrets``, the environment, the command line), and the values of variables and flags whose names say
+    that they are secret. Of a value with several lines each line counts too. Short ones are not masked:
 
-    Then: the password of ``scheme://user:password@host``, the user part of ``scheme://token@host``, and values by names
-    that contain one of these words, in any case: password, passwd, passphrase, passcode, pwd, token, secret, signature,
-    credential, jwt, and api, access, account or private key, or end with _auth, _pat, _cred or _pw. ``name=value`` in
-    queries (there also sig, sas, key, auth and code; also percent-encoded) and variables, ``name => value``, ``name:
-    value`` in prose, JSON (also escaped, within JSON) and dicts, texts and lists of YAML below ``name:``, ``("name",
-    "value")``, ``<name>value</name>``, ``name=n value=v`` of XML and of lists of variables, and ``--name value`` in
-    commands and lists.
+    - Letters alone count from 12 characters, digits alone from 10, both together from 5.
+    - If the whole name says what the value is (``password``), letters alone count from 6 and digits alone from 8.
+    - In the password of an address, letters alone and digits alone count from 6.
+    - Common words that are also used as passwords, such as ``postgres``, do not count.
 
-    ``pass`` is a name with fewer values, because passes are counted and told of: ``pass=value`` and ``pass: value``,
-    also as ``DB_PASS`` or ``user_pass``, but not behind other words (``low_pass``, ``n_pass``, ``first pass:``), not
-    with a number of up to five digits, and with a colon only one word that no further word follows. ``KEY`` is one at
-    the end of a variable's name in capitals (``X_KEY=value``), but for SORT_KEY, PRIMARY_KEY and the like.
+    Then patterns are masked. In addresses: the password of ``scheme://user:password@host``, and the user of
+    ``scheme://token@host``.
 
-    Of commands: what ``curl -u``, ``docker login -p``, ``mysql -p``, ``sshpass -p``, ``redis-cli -a``, ``ldapsearch
-    -w``, ``zip -P`` and ``openssl -passin pass:`` are given, and any ``-p`` beside a ``-u`` but for folders and ports.
-    Then ``Authorization``, ``Cookie`` and ``Bearer``, and what has the form of a secret: private keys (PEM), JSON web
-    tokens, tokens of AWS, GitHub, GitLab, Google, Hugging Face, OpenAI and Slack, addresses of webhooks.
+    By name: values whose name contains, in any case, password, passwd, passphrase, passcode, pwd, token, secret,
+    signature, credential, jwt, or api, access, account or private key; or ends with _auth, _pat, _cred or _pw. They are
+    found in these forms:
+
+    - ``name=value`` in variables and in queries (there sig, sas, key, auth and code are names too), percent-encoded too
+    - ``name => value``, and ``name: value`` in prose, dicts and JSON (JSON within JSON too)
+    - texts and lists of YAML below ``name:``
+    - ``("name", "value")``, ``<name>value</name>``, ``name=n value=v`` of XML and of lists of variables
+    - ``--name value`` in commands and in lists of arguments
+
+    ``pass`` is also an ordinary word, so less of it is masked: ``pass=value`` and ``pass: value``, ``DB_PASS`` and
+    ``user_pass`` too. Not masked are ``low_pass``, ``n_pass``, ``first pass:``, numbers of up to five digits, and after
+    a colon more than one word. ``KEY`` counts at the end of a variable's name in capitals (``X_KEY=value``), except for
+    SORT_KEY, PRIMARY_KEY and the like.
+
+    In commands: the passwords of ``curl -u``, ``docker login -p``, ``mysql -p``, ``sshpass -p``, ``redis-cli -a``,
+    ``ldapsearch -w``, ``zip -P`` and ``openssl -passin pass:``, and any ``-p`` beside a ``-u``, unless its value is a
+    folder or a port.
+
+    By their own form: values of ``Authorization``, ``Cookie`` and ``Bearer``, private keys (PEM), JSON web tokens,
+    tokens of AWS, GitHub, GitLab, Google, Hugging Face, OpenAI and Slack, and addresses of webhooks.
     """
     if (known := _known()) is not None:
         text = known.sub(HIDDEN, text)
@@ -93,7 +105,7 @@ def mask(text: str) -> str:
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """Return JSON values without secrets: texts masked, and whole where a field's name, or one around it, says so.
+    """Return JSON values without secrets. A text is masked whole if its field's name, or one around it, says secret.
 
     Args:
         value: dicts, lists, texts, numbers, booleans and None.
@@ -109,7 +121,7 @@ def masked(value: Any, name: str = "") -> Any:
 
 
 def words(given: Sequence[str]) -> list[str]:
-    """Return the words of a command without secrets: also without the word after a flag whose name says it is one."""
+    """Return the words of a command without secrets; the word after a flag such as ``--token`` is masked whole."""
     pairs = zip(["", *given], given, strict=False)
     return [HIDDEN if _is_secret_flag(before) else mask(word) for before, word in pairs]
 
@@ -144,7 +156,7 @@ def _of_variable(name: str, value: str) -> frozenset[str]:
 
 
 def _addresses(word: str) -> list[str]:
-    """Return the addresses in a value or in a word of a command line, which may be a list or a command of its own."""
+    """Return the addresses in a value or in a word of a command line, which may hold a list or another command."""
     if "://" not in word:
         return []
     starts = [found.start() for found in re.finditer(r"[A-Za-z][\w+.-]{0,40}://", word)]
@@ -170,7 +182,7 @@ def _of_command(given: tuple[str, ...]) -> frozenset[str]:
 
 
 def _of_named(name: str, value: str) -> Iterable[str]:
-    """Yield what is secret of the value of a variable or flag whose name says that it is."""
+    """Yield the secrets in the value of a variable or flag whose name says that it holds one."""
     is_word = value.lower() in _NO_SECRETS or value.lower() in name.lower()
     yield from _forms(value, _LEAST if is_word or not _SECRET_ITSELF.search(name) else _LEAST_NAMED)
     lines = [line.strip() for line in re.split(r"[\r\n]+|\\n", value)]
@@ -191,7 +203,7 @@ def _within(value: str, least: tuple[int, int, int] = _LEAST) -> Iterable[str]:
 
 def _of_address(address: str) -> Iterable[str]:
     """Yield the secrets of an address in every form in which they may be repeated."""
-    # A password with a slash is none to urlsplit; after a port there is none. Behind its @ is the host, which is shown.
+    # urlsplit finds no password with a slash in it. Digits before a slash are a port. The host after @ may be shown.
     if found := re.search(r"://[^\s:/@]*:(?!\d{1,5}/)([^\s'\"<>@]{1,2000})@", address):
         yield from _password(found[1])
     try:
@@ -210,7 +222,7 @@ def _of_address(address: str) -> Iterable[str]:
 
 
 def _password(secret: str) -> Iterable[str]:
-    """Yield the forms of the password of an address, where that is more than a word that everybody gives for one."""
+    """Yield the forms of the password of an address; a common word (``_NO_SECRETS``) has to be a long one."""
     yield from _forms(secret, _LEAST if unquote(secret).lower() in _NO_SECRETS else _LEAST_PASSWORD)
 
 

@@ -1,7 +1,7 @@
-"""Finds what looks like a secret in a text: by the names before it, the commands it is given to, or its own form.
+"""Finds what looks like a secret in a text: by the name before it, the command it is given to, or its own form.
 
-Names have a most length, addresses are looked for up to an ``@`` alone, and what is looked for behind a name ends where
-it is found again: the time for a text grows as the text does. Imports nothing from sepray.
+The time that a text takes grows linearly with its length: names have a greatest length, addresses are searched up to an
+``@`` only, and the search for a value ends at the next name. Imports nothing from sepray.
 """
 
 from __future__ import annotations

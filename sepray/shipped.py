@@ -1,8 +1,8 @@
-"""Finds search spaces by the name of their separator, and the studies that come with sepray by theirs.
+"""Finds search spaces by the name of their separator, and the studies that come with sepray by their own names.
 
 The repository has the folders ``search_spaces/`` and ``studies/`` at its top; a wheel installs them as the packages
-``sepray.search_spaces`` and ``sepray.studies``. What is here finds both, and is not confused by a package
-``search_spaces`` of somebody else: files are found by where sepray itself lies, or in the current folder.
+``sepray.search_spaces`` and ``sepray.studies``. Files are looked for beside sepray's own, or in the current folder. So
+a package ``search_spaces`` of somebody else is never taken for them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SearchSpace:
         reference_epochs: name of published settings -> epochs that their paper trains them for (``PAPER_EPOCHS``); a
             name is left out where the paper is silent.
         controls: changes to the best settings by name, trained beside them for the final table (``CONTROLS``).
-        arms: alternatives that a study is about, by name, the control first (``ARMS``); values are ``arms.Arm``.
+        arms: alternatives that a study compares, by name, the control first (``ARMS``).
     """
 
     space: Mapping[str, Any]
@@ -50,11 +50,11 @@ def search_space(separator: Any) -> SearchSpace | None:
 
     A separator of sepray has the file ``search_spaces/NAME.py`` of sepray; a variant (``cass:published``) has that of
     its own module (``cass_published``). Any other has ``search_spaces/NAME.py`` in the current folder, or else the
-    constants ``SPACE``, ``PAPER``, ``CONTROLS`` and ``ARMS`` in its own module. Without a ``SPACE`` in its source that
-    module is not imported.
+    constants ``SPACE``, ``PAPER``, ``CONTROLS``, ``ARMS`` and ``PAPER_EPOCHS`` in its own module. That module is
+    imported only if its source has a ``SPACE``.
 
     Args:
-        separator: a name as ``registry.config`` takes it, or a ``Config``. A name that no separator has has no space.
+        separator: a name as ``registry.config`` takes it, or a ``Config``. The result is None for an unknown name.
 
     Raises:
         UsageError: the file has no ``SPACE``, or others may have put it into the current folder.
@@ -104,7 +104,7 @@ def study(name: str) -> Path:
 
 
 def _folder(name: str) -> Path:
-    """Return a folder of the repository, which an installed sepray has inside and a clone beside it."""
+    """Return a folder of the repository: in an installation it lies inside sepray, in a clone beside it."""
     inside = _HERE / name
     return inside if inside.is_dir() else _HERE.parent / name
 
@@ -114,7 +114,7 @@ def _read(path: Path) -> SearchSpace | None:
 
 
 def _module(path: Path) -> ModuleType:
-    """Run a file as a module that is not kept, so that no other package of its name is in the way."""
+    """Run a file as a module, and leave it out of ``sys.modules``: another package may have its name there."""
     spec = importlib.util.spec_from_file_location(f"search_spaces.{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None  # a .py file always has both

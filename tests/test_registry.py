@@ -223,9 +223,9 @@ if __name__ == "__main__":
     print(DEBUG)
 """
 NOT_NAMED = (
-    r"^the task is {0}, as its storage says, which no command of yours has named here: it is not imported. If you know "
+    r"^the storage names the task {0}, which no command of yours has named here, so it is not imported. If you trust "
 )
-NOT_NAMED += r"it: SEPRAY_TRUST_MODULES=(/.*/)?{0}(\.py)?$"
+NOT_NAMED += r"it, set SEPRAY_TRUST_MODULES=(/.*/)?{0}(\.py)?$"
 
 
 def _refused(module: str) -> None:

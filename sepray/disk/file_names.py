@@ -19,13 +19,13 @@ def is_usable(name: str) -> bool:
 
 
 def usable(name: str) -> str:
-    """Return a text as a name that files can have everywhere: with ``_`` for what they cannot have, cut where long."""
+    """Return a text as a name that files can have everywhere: ``_`` replaces other characters, a long name is cut."""
     kept = _REFUSED.sub("_", name).strip(" ").rstrip(" .")
     return kept.encode()[:_LONGEST].decode(errors="ignore").rstrip(" .") or "_"
 
 
 def folded(name: str) -> str:
-    """Return what file systems that ignore capitals, and how accents are written, take a name for."""
+    """Return a form of a name that is equal for names that file systems may take for one: capitals, ways of accents."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

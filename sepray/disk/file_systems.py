@@ -77,8 +77,8 @@ def require_location(location: str, flag: str) -> None:
     """Refuse an object store that does not take a file, by writing a small one and deleting it; a path passes.
 
     Args:
-        location: URI of a folder.
-        flag: what gives another location, for the message.
+        location: path or URI of a folder.
+        flag: the flag that gives the location, for the message.
 
     Raises:
         UsageError: there is no such bucket, or no such kind of store.
@@ -152,8 +152,8 @@ def remove(location: str, top: str = "") -> None:
 
     Args:
         location: path or URI.
-        top: path or URI of the folder that holds it, perhaps some folders above: of a local file, no link below is
-            followed; empty: the one that holds it.
+        top: path or URI of a folder above it. On a local disk no link below that folder is followed. Empty: the folder
+            that holds ``location``.
 
     Raises:
         OSError: a local file cannot be deleted.

@@ -1,6 +1,6 @@
-"""Writes files and folders whole or not at all, reads what can be read of them, and lets one process make something.
+"""Writes files and folders whole or not at all, and opens, locks and checks them in folders that others may write to.
 
-It also says which files nobody put there, and which lead elsewhere. Imports nothing from sepray but the errors.
+Imports nothing from sepray but the errors.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import IO, Any
 
 from ..errors import UsageError
 
-_LARGEST_JSON = 1 << 30  # bytes: of more, as a file of holes may seem to have, nothing is JSON any more
-_MOST_DIGITS = 30  # of a whole number: sepray writes none of more, and floats have no room for some
+_LARGEST_JSON = 1 << 30  # bytes; a sparse file may seem to have any number, and would fill the memory
+_MOST_DIGITS = 30  # of a whole number: sepray writes none that is longer, and a float could not hold it
 _POLL_SECONDS = 0.02
 
 
@@ -36,8 +36,8 @@ def replace_file(path: Path, content: bytes | str, durable: bool = True, mode: i
     Args:
         path: the file.
         content: all of it.
-        durable: False for what is cheap to make again: without the syncs, which take milliseconds, a power cut may
-            leave an empty file; readers see the old file or the new one all the same.
+        durable: False for content that is cheap to make again. Then nothing is synced, which saves milliseconds. A
+            power cut may leave an empty file; without one, readers see the old file or the new one all the same.
         mode: rights of the file, less the umask.
 
     Raises:
@@ -56,15 +56,15 @@ def replace_file(path: Path, content: bytes | str, durable: bool = True, mode: i
 
 @contextlib.contextmanager
 def file_beside(path: Path, mode: int = 0o666, suffix: str = "") -> Iterator[tuple[Path, IO[bytes]]]:
-    """Make a file beside ``path`` to be written and then renamed; it is removed in the end unless it was renamed.
+    """Make a file beside ``path``, to be written and renamed; if it was not renamed, it is removed at the end.
 
-    Its name cannot be foreseen, and an existing file or link is never opened: in a folder that others may write to,
-    nobody else chooses what is written to.
+    Its name cannot be guessed, and no existing file or link is opened. So in a folder that others may write to nobody
+    can redirect what is written.
 
     Args:
         path: what the file will be called.
         mode: rights of the file, less the umask.
-        suffix: what its temporary name ends with, by which it is found where a process has died.
+        suffix: end of its temporary name, by which it can be found after a process has died.
 
     Yields:
         The temporary path, and the file, open for writing and reading.
@@ -81,7 +81,7 @@ def file_beside(path: Path, mode: int = 0o666, suffix: str = "") -> Iterator[tup
 def create_for_sqlite(path: Path) -> None:
     """Make an empty file for SQLite, which would give its group fewer rights than the umask leaves.
 
-    One that is there stays as it is. Where none can be made, SQLite will say why.
+    A file that is there stays as it is. If none can be made, SQLite will say why.
     """
     with contextlib.suppress(OSError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
@@ -116,12 +116,12 @@ def is_clutter(path: Path) -> bool:
 
 
 def refuse_links(paths: Iterable[Path], folder: Path) -> None:
-    """Refuse a folder of data with links that lead out of it: whoever made it would choose what this user reads.
+    """Refuse a folder of data with links that lead out of it: whoever made them would choose what this user reads.
 
-    ``SEPRAY_FOLLOW_LINKS=1`` in the environment allows them, for data that their user has put together of links.
+    ``SEPRAY_FOLLOW_LINKS=1`` in the environment allows them, for users whose data consist of links.
 
     Args:
-        paths: what is read of the folder.
+        paths: files and folders that are read in the folder.
         folder: may be a link itself, because the user has named it.
 
     Raises:
@@ -139,17 +139,17 @@ def refuse_links(paths: Iterable[Path], folder: Path) -> None:
 
 
 def replace_folder(folder: Path, made: Path) -> None:
-    """Put the folder ``made`` in the place of ``folder``, synced to the disk with all that is in it.
+    """Move the folder ``made`` to ``folder``, in place of the old one, synced to the disk with all that is in it.
 
-    A crash leaves the old folder, none, or the new one, whole. Nothing is deleted where somebody has put a link in the
-    place of the folder that both are in since ``made`` was made there.
+    A crash leaves the old folder, none, or the new one, whole. Nothing is deleted if ``made`` is no longer in the
+    parent folder: then somebody has put a link in the parent's place.
 
     Args:
-        folder: the place.
-        made: a folder on the same disk, which is moved.
+        folder: where the folder goes.
+        made: a folder on the same disk.
 
     Raises:
-        OSError: a file cannot be synced, or the folder not be moved.
+        OSError: a file cannot be synced, or the folder cannot be moved.
     """
     sync_tree(made)
     made, parent = made.absolute(), folder.absolute().parent
@@ -165,9 +165,9 @@ def replace_folder(folder: Path, made: Path) -> None:
 
 
 def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
-    """Make a folder with all its files, unless it is there; a crash leaves it whole or leaves none.
+    """Make a folder with all its files, unless it is there; a crash leaves the whole folder or none.
 
-    Where another process makes the same folder at the same time, the first to end has made it.
+    If another process makes the same folder at the same time, the folder of the first to end is kept.
 
     Args:
         folder: the folder.
@@ -190,9 +190,9 @@ def make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
 
 
 def move_files(made: Path, folder: Path) -> None:
-    """Move all files of the folder ``made`` into ``folder``, on the same disk, in place of those of the same names.
+    """Move all files of the folder ``made`` into ``folder``, on the same disk, in place of files of the same names.
 
-    They are synced to the disk first, so that a crash leaves each file whole, as it was or as it is.
+    They are synced to the disk first, so that a crash leaves of each file the old one or the new one, whole.
     """
     sync_tree(made)
     for path in sorted(made.iterdir()):
@@ -212,7 +212,7 @@ def sync_tree(folder: Path) -> None:
 
 
 def open_regular(path: Path, follow: bool = False) -> BufferedReader:
-    """Open a file, to be read, in a folder that others may write to.
+    """Open a file for reading, in a folder that others may write to.
 
     Args:
         path: the file.
@@ -230,7 +230,7 @@ def open_regular(path: Path, follow: bool = False) -> BufferedReader:
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file of sepray's holds; None where it is absent, a link, no file, cut off or damaged."""
+    """Return the content of a JSON file of sepray's; None if it is absent, a link, no file, cut off or damaged."""
     try:
         with open_regular(path) as file:
             if os.fstat(file.fileno()).st_size > _LARGEST_JSON:
@@ -259,7 +259,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def open_lock(path: Path) -> IO[str]:
-    """Open a file that processes lock, which is made where there is none; what is in it stays.
+    """Open a file that processes lock, made if there is none; its content stays.
 
     Raises:
         OSError: the file cannot be opened, or another user has put a link or no file in its place.
@@ -276,8 +276,8 @@ def open_lock(path: Path) -> IO[str]:
 def locked(folder: Path, patience: float = 20.0) -> Iterator[None]:
     """Hold the system's lock of a folder, which needs no lock file; wait for other processes that hold it.
 
-    On a file system without locks nothing is held, nor where it is held for too long: everybody who may look into a
-    folder can hold its lock, and would keep its owner waiting for ever.
+    On a file system without locks nothing is held. After ``patience`` the caller goes on without the lock: everybody
+    who may look into a folder can hold its lock, and could keep its owner waiting for ever.
 
     Args:
         folder: the folder.

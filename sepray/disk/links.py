@@ -1,8 +1,8 @@
 """Refuses links below a folder, and writes and deletes there without following any.
 
 Where a group may write into a study's folder (``--shared``), one of its members can put a link in the place of a folder
-or a file. What is deleted or written through it would be what the link leads to, with the rights of who runs sepray.
-The folder of all studies itself, and what lies above it, may be links: its user has named them.
+or a file. sepray would then write or delete whatever the link leads to, with the rights of the user who runs it. The
+folder of all studies itself, and what lies above it, may be links: their user has named them.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ def refuse(path: Path, top: Path) -> Path:
 
 
 def refuse_of_others(path: Path) -> Path:
-    """Return the path of a database if neither it nor what SQLite has beside it is a link that another user has made.
+    """Return the path of a database if neither it nor SQLite's files beside it are links that another user has made.
 
-    Nor may it be a pipe or a device, which SQLite, or who reads a journal, would wait for. It need not exist. A link of
-    this user's own, or of root's, is taken: it was put there to keep the database elsewhere.
+    They may not be pipes or devices either, for which SQLite, or the reader of a journal, would wait. They need not
+    exist. A link of this user's own, or of root's, is accepted: it was made to keep the database elsewhere.
 
     Raises:
-        UsageError: a path is a link that another user has made, or no file.
+        UsageError: a path is a link that another user has made, or neither file nor folder.
     """
     for each in (path, *(Path(f"{path}{end}") for end in _BESIDE)):
         try:
             found = each.lstat()
-        except (OSError, ValueError):  # which is told where it is opened
+        except (OSError, ValueError):  # opening it will raise this again, with its reason
             continue
         if stat.S_ISLNK(found.st_mode) and found.st_uid not in (os.geteuid(), 0):
             raise _refused(each)
@@ -134,14 +134,14 @@ def write(path: Path, top: Path, content: bytes) -> None:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot do that
                 raise
-    except OSError as error:  # which names files by their place in the folder alone
+    except OSError as error:  # it names the file without its folder
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(descriptor)
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the regular files in a folder, which may be a link, and in those below it; links are left out."""
+    """Yield the regular files in a folder, which may be a link, and in its subfolders; links are left out."""
     for each, _, names in os.walk(folder):
         for path in (Path(each, name) for name in names):
             if not path.is_symlink() and path.is_file():
@@ -156,7 +156,7 @@ def any_below(folder: Path) -> bool:
 
 
 def _opened(folder: Path, top: Path) -> int:
-    """Return a descriptor of a folder, which was reached from ``top`` without following a link."""
+    """Return a descriptor of a folder that is reached from ``top`` without following a link."""
     descriptor = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     each = top
     for part in folder.relative_to(top).parts:
@@ -175,6 +175,6 @@ def _opened(folder: Path, top: Path) -> int:
 
 def _refused(each: Path) -> UsageError:
     return UsageError(
-        f"{each} is a link, which sepray has not made: whoever may write there could choose by it what is changed. "
-        "Remove it, or put what it leads to in its place"
+        f"{each} is a link, which sepray has not made: whoever made it could choose which files are changed. Remove "
+        "it, or put what it leads to in its place"
     )

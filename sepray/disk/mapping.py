@@ -1,8 +1,8 @@
-"""Tensors that lie in files, so that training data may be larger than memory, and are not copied for each process.
+"""Maps tensors from files, so that training data may be larger than memory, and are not copied for each process.
 
-A tensor that is mapped from a file takes pages of the system's cache, which all processes of a machine share and which
-the system takes back when memory is short. ``slice_of`` says where a tensor lies, ``opened`` maps it elsewhere, and a
-``Scratch`` has files for tensors that lie in none. Imports nothing from sepray but its temporary folders.
+A tensor that is mapped from a file takes pages of the system's cache. All processes of a machine share these, and the
+system takes them back when memory is short. ``slice_of`` says where in a file a tensor lies, ``opened`` maps it in
+another process, and a ``Scratch`` writes tensors into files. Imports nothing from sepray but its temporary folders.
 """
 
 from __future__ import annotations
@@ -26,22 +26,23 @@ from torch import Tensor
 from . import temporary
 
 LARGE_BYTES = 1 << 30
-"""Bytes of training and validation items above which workers map them; up to there they share Ray's object store."""
+"""Largest total size of training and validation items, in bytes, that workers share in Ray's object store; larger ones
+are mapped from files."""
 _COPIED_BYTES = 1 << 20
-"""Bytes up to which a tensor among large ones is handed over as it is."""
+"""Largest size of a tensor, in bytes, that stays in memory although others are mapped."""
 
 
 @dataclass(frozen=True)
 class FileSlice:
-    """Where the values of a tensor are: a run of bytes in a file.
+    """The bytes of a file in which the values of a tensor are.
 
     Attributes:
         path: the file.
         offset: number of the first byte.
         shape: shape of the tensor, whose values lie in order.
         dtype: type of the values, as numpy names it.
-        identity: inode, size in bytes and time of the last change (ns) of the file, which on shared storage are the
-            same on all machines. No other file at that path has all three.
+        identity: inode, size in bytes and time of the last change (ns) of the file. On shared storage they are the same
+            on all machines, and another file at that path would differ in one of them.
     """
 
     path: str
@@ -62,15 +63,15 @@ def total_bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def is_large(tensors: Iterable[Tensor]) -> bool:
-    """Say whether tensors are too large to be copied, all together."""
+    """Say whether tensors are together too large to be copied."""
     return total_bytes(tensors) > LARGE_BYTES
 
 
 def slice_of(tensor: Tensor) -> FileSlice | None:
-    """Return where in a file a tensor lies; None if it is in memory, is not in order, or differs from its file.
+    """Return where in a file a tensor lies; None if it is in memory, is not contiguous, or differs from its file.
 
-    A private mapping that somebody has written to differs: those pages are memory of this process. The system says so
-    (Linux alone; elsewhere no tensor has one).
+    A private mapping that was written to differs from the file: its changed pages are memory of this process. Only
+    Linux tells that, so on other systems the result is always None.
     """
     if tensor.device.type != "cpu" or not tensor.is_contiguous() or not tensor.numel():
         return None
@@ -89,9 +90,9 @@ def slice_of(tensor: Tensor) -> FileSlice | None:
 
 
 def opened(found_slice: FileSlice) -> NDArray[Any] | None:
-    """Return the values mapped from their file; None if it is not there, or is another.
+    """Return the values mapped from their file; None if the file is not there, or is another one.
 
-    The array may be written to, which changes neither the file nor what others see.
+    Writing to the array changes neither the file nor the values that other processes see.
     """
     try:
         descriptor = os.open(found_slice.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe is not waited for
@@ -104,7 +105,7 @@ def opened(found_slice: FileSlice) -> NDArray[Any] | None:
 
 
 class Scratch:
-    """A folder for tensors that lie in no file, for as long as this process lives.
+    """A folder with files for tensors, for as long as this process lives.
 
     Args:
         parent: folder in which it is made, on a disk that has room for them.
@@ -124,12 +125,12 @@ class Scratch:
         """
         path = os.path.join(self._folder, str(next(self._names)))
         kind = torch.empty(0, dtype=dtype).numpy().dtype
-        with open(path, "xb") as file:  # a full disk is an error here; in a mapped page it would be a signal
+        with open(path, "xb") as file:  # on a full disk this raises; a write to the mapping would be a SIGBUS
             os.posix_fallocate(file.fileno(), 0, max(1, math.prod(shape) * kind.itemsize))
         return torch.from_numpy(np.memmap(path, kind, "r+", 0, shape))
 
     def kept(self, tensor: Tensor) -> Tensor:
-        """Return a tensor that lies in a file: this one, or a copy. What is small stays where it is."""
+        """Return a tensor mapped from its file, or from a copy in this folder; a small one in memory stays there."""
         found_slice = slice_of(tensor)
         if found_slice is None and total_bytes([tensor]) > _COPIED_BYTES:
             written = self.new(tuple(tensor.shape), tensor.dtype)
@@ -138,7 +139,7 @@ class Scratch:
         if found_slice is None:
             return tensor
         if Path(found_slice.path).parent == Path(self._folder):
-            with open(found_slice.path, "rb") as file:  # its time of change is final once it is on the disk
+            with open(found_slice.path, "rb") as file:  # the time of its last change is final once it is on the disk
                 os.fsync(file.fileno())
             found_slice = replace(found_slice, identity=_identity(os.stat(found_slice.path)))
         array = opened(found_slice)
@@ -170,7 +171,10 @@ def _identity(stat: os.stat_result) -> tuple[int, int, int]:
 
 
 def _mapping(first: int, end: int) -> dict[str, Any] | None:
-    """Return the file's mapping that has these addresses of memory: start, offset, inode, path, whether written to."""
+    """Return the mapping of a file that holds these addresses of memory; None if there is none.
+
+    Its keys are ``start``, ``offset``, ``inode``, ``path``, and ``changed``: whether it was written to.
+    """
     try:
         with open("/proc/self/maps") as lines:
             found = next(((line, told) for line in lines if (told := _header(line, first, end))), None)
@@ -178,7 +182,7 @@ def _mapping(first: int, end: int) -> dict[str, Any] | None:
             return None
         header, told = found
         with open("/proc/self/smaps") as lines:
-            if header not in lines:  # reads up to it
+            if header not in lines:  # this test reads all lines up to it
                 return None
             for line in lines:
                 word, _, value = line.partition(":")

@@ -1,7 +1,7 @@
-"""Lists of words that only this user can have written: what the user's own commands have made, packaged or named.
+"""Keeps lists of words that only this user can have written: what the user's commands have made, packaged or named.
 
-Others share databases, registries and caches, and may write there whatever they like. What is read there is held
-against such a list, which lies in a folder of the user's own (``$XDG_STATE_HOME/sepray``, else
+Others may write whatever they like into a database, registry or cache that they share with this user. So what is read
+there is compared with such a list. The lists lie in a folder of the user's own (``$XDG_STATE_HOME/sepray``, else
 ``~/.local/state/sepray``) and nowhere else. Imports nothing from sepray.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 @dataclass
 class _KnownList:
-    """A list as this process knows it.
+    """What this process knows of a list.
 
     Attributes:
         file: device and inode of the file that was read.
@@ -33,13 +33,13 @@ class _KnownList:
     own: set[str] = field(default_factory=set)
 
 
-_NAMED = "named"  # the list
+_NAMED = "named"  # name of a list
 _lists: dict[Path, _KnownList] = {}
 _lock = threading.Lock()
 
 
 def contains(name: str, word: str) -> bool:
-    """Say whether a list has a word, by a file that nobody else could write.
+    """Say whether a list has a word; a file that others could have written counts as empty.
 
     Args:
         name: name of the list.
@@ -53,7 +53,7 @@ def contains(name: str, word: str) -> bool:
 
 
 def add(name: str, word: str) -> None:
-    """Put a word on a list, once; where its folder cannot be written, only this process knows it.
+    """Put a word on a list, once; if the file cannot be written, only this process remembers the word.
 
     Args:
         name: name of the list.
@@ -91,7 +91,7 @@ def is_named(kind: str, value: str) -> bool:
 
 
 def is_own(found: os.stat_result) -> bool:
-    """Say whether nobody but this user, and root, can have written a file in its place."""
+    """Say whether only this user and root can have written a file or folder."""
     return found.st_uid in (os.geteuid(), 0) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
@@ -100,7 +100,7 @@ def _named(kind: str, value: str) -> str:
 
 
 def _words(path: Path, known: _KnownList) -> set[str]:
-    """Return the words of a list; of a list that has grown only what is new is read."""
+    """Return the words of a list; if its file has grown, only the new part is read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

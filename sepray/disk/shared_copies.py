@@ -1,9 +1,9 @@
 """A cache at a URI: copies of its files that machines share, and the folder in which each machine has its own.
 
-A file is fetched into, or made in, a folder that belongs to one user of one machine (``local_folder``), and everything
-reads it there. An object store publishes a whole object or none; elsewhere a copy is written under another name and
-renamed. Whether a copy is sound and may be trusted is for the reader to see. Imports no torch, and pyarrow only where a
-cache is at a URI.
+A file is fetched into, or made in, a folder that belongs to one user of one machine (``local_folder``), and all code
+reads it there. An object store publishes a whole object or none; on other file systems a copy is written under another
+name and renamed. The caller has to check that a copy is sound and may be trusted. Imports no torch, and pyarrow only
+for a cache at a URI.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PIECE_BYTES = 1 << 23
 """Bytes that are read or written at once, by each thread."""
 _THREADS = 4  # of one download: a single connection to an object store is slower than most networks
 _UNSENT_BYTES = 1 << 26
-"""Bytes of an upload that wait in memory at most: Arrow would take a whole file that is read faster than sent."""
+"""Most bytes of an upload that wait in memory. Without a limit Arrow takes a whole file if the network is slow."""
 _PUBLISHED_WHOLE = ("s3", "gcs", "abfs")  # file systems on which no half-written file has a name
 
 
@@ -39,7 +39,7 @@ class _Remote:
     path: str
 
 
-_remotes: dict[Path, _Remote] = {}  # of local folders
+_remotes: dict[Path, _Remote] = {}  # by local folder
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class SharedCopy:
                 pool.shutdown(cancel_futures=True)
 
     def keep(self, path: Path) -> None:
-        """Make it, or replace it, by a copy of a file; of one that cannot be sent whole nothing stays.
+        """Send a copy of a file to the store, in place of an older one; if that fails, no copy is left there.
 
         Raises:
             OSError: the store does not answer, or refuses.
@@ -125,7 +125,7 @@ class SharedCopy:
             if target != self.path:
                 self.filesystem.move(target, self.path)
         except BaseException:
-            with contextlib.suppress(OSError):  # Arrow publishes what was sent until an error
+            with contextlib.suppress(OSError):  # after an error Arrow publishes the part that was sent
                 self.filesystem.delete_file(target)
             raise
 
@@ -152,7 +152,7 @@ def named_folder(cache: str | os.PathLike[str]) -> Path:
     """Return the folder of a cache on this machine, as its user names it, with ``~``.
 
     Args:
-        cache: a folder, or a URI: of one the folder is ``sepray/SCHEME-DIGEST`` in ``$XDG_CACHE_HOME``, else
+        cache: a folder, or a URI. For a URI the folder is ``sepray/SCHEME-DIGEST`` in ``$XDG_CACHE_HOME``, else in
             ``~/.cache``.
 
     Raises:
@@ -168,10 +168,10 @@ def named_folder(cache: str | os.PathLike[str]) -> Path:
 
 
 def opened(cache: str | os.PathLike[str]) -> Path:
-    """Return the folder of a cache on this machine; files in that of a URI have shared copies from now on.
+    """Return the folder of a cache on this machine; from now on files in the folder of a URI have shared copies.
 
     Args:
-        cache: a folder or a URI. Of a URI the bucket is asked whether it takes a file, once a process.
+        cache: a folder or a URI. For a URI a small file is written to the bucket as a test, once in a process.
 
     Raises:
         UsageError: there is no such bucket or kind of store, or the folder on this machine is another user's.
@@ -192,7 +192,7 @@ def opened(cache: str | os.PathLike[str]) -> Path:
 
 
 def of(path: Path) -> SharedCopy | None:
-    """Return the shared copy that a file of a cache has, or would have; None if its cache is no opened one of a URI."""
+    """Return the shared copy of a file of a cache, which need not exist; None unless ``opened`` was given its URI."""
     for folder in path.parents if _remotes else ():
         if (remote := _remotes.get(folder)) is not None:
             name = path.relative_to(folder).as_posix()
@@ -202,7 +202,7 @@ def of(path: Path) -> SharedCopy | None:
 
 
 def at(cache: str, path: str) -> SharedCopy:
-    """Return a shared copy on another machine than the one that has opened its cache.
+    """Return a shared copy by its path, on a machine that has not opened the cache.
 
     Args:
         cache: the URI of the cache.
@@ -218,10 +218,10 @@ def at(cache: str, path: str) -> SharedCopy:
 
 
 def make_private(folder: Path) -> None:
-    """Make a folder that nobody else can write to or look into, unless it is there.
+    """Make a folder that is private to this user (mode 0700), unless it is there.
 
     Raises:
-        UsageError: what is there is not this user's own, or open to others.
+        UsageError: what is there is no folder of this user's, or others may write to it.
         OSError: it cannot be made.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

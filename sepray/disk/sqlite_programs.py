@@ -1,7 +1,7 @@
-"""Finds what runs by itself in an SQLite file that others may write to. Imports nothing from sepray.
+"""Finds triggers, views and the like in an SQLite file that others may write to. Imports nothing from sepray.
 
-A trigger changes rows when others are written, a view, a virtual table or a computed column gives rows that nobody
-wrote, and each may go on for ever or fill the memory; while SQLite is at it, no signal ends the process.
+A trigger changes rows when others are written. A view, a virtual table or a computed column gives rows that nobody
+wrote. Each may run for ever or fill the memory, and until SQLite returns, no signal ends the process.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ WHERE m.type = 'table' AND c.hidden IN (2, 3)
 
 
 def program_on(file: Path, tables: Collection[str]) -> str | None:
-    """Return what runs by itself in the place of one of these tables, or on it, in words; None where nothing does.
+    """Return in words what would run in the place of one of these tables, or on it; None if nothing would.
 
-    None too where there is no such file, or it cannot be read, which is told where it is used.
+    The result is None too if there is no such file, or it cannot be read: using it raises that error.
 
     Args:
         file: the database.
         tables: names of tables that their maker makes as plain ones, in small letters.
     """
-    for mode in ("rw", "ro"):  # what a crash has left of a transaction is undone in the first alone
+    for mode in ("rw", "ro"):  # only "rw" undoes a transaction that a crash has cut off
         address = f"file:{quote(str(file.absolute()))}?mode={mode}"
         with (
             contextlib.suppress(sqlite3.Error),

@@ -1,8 +1,8 @@
-"""Makes temporary folders of this user's alone, and removes those that killed processes have left.
+"""Makes temporary folders that are private to this user, and removes those that killed processes have left.
 
-A process holds the system's lock of its folder until it ends, however it ends; ``kill -9`` leaves the folder and no
-lock. So whoever makes one first removes those that nobody holds. (A number of a process would not do: containers that
-share a folder have numbers of their own.) Imports nothing from sepray.
+A process holds the system's lock of its folder until it ends, however it ends; ``kill -9`` leaves the folder without a
+lock. So before a folder is made, those that nobody holds are removed. (The number of a process would not say whether it
+lives: containers that share a folder have numbers of their own.) Imports nothing from sepray.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ import tempfile
 from collections.abc import Iterator
 
 RAY = "sepray."
-"""What the name of Ray's folder begins with: short, because the path of a socket is; older versions hold no locks."""
+"""Prefix of the name of Ray's folder: short, because the path of a socket must be. Older versions hold no lock."""
 _LEFT = re.compile(r"sepray(\.|-(model|separate|dry-run|items|compiled)-)[a-z0-9_]{8}")
 _COMPILED = "TORCHINDUCTOR_CACHE_DIR"
+_TRIES = 5
 _held: dict[str, int] = {}
 
 
 def make(prefix: str, parent: str | None = None) -> str:
-    """Return a new folder, mode 0700, that lasts until ``remove``, or until a start after this process has ended.
+    """Return a new folder, mode 0700, that lasts until ``remove``.
+
+    After this process has ended, the next process that calls ``make`` removes it. On a disk without locks it stays.
 
     Args:
         prefix: what its name begins with: ``RAY``, or sepray-, what it is for (model, separate, dry-run, items,
@@ -35,12 +38,15 @@ def make(prefix: str, parent: str | None = None) -> str:
     """
     parent = parent or tempfile.gettempdir()
     _remove_left(parent)
-    while True:
+    for _ in range(_TRIES):  # another process may take a folder for one that was left, before it is locked here
         path = tempfile.mkdtemp(prefix=prefix, dir=parent)
         descriptor = _locked(path)
         if descriptor is not None:
             _held[path] = descriptor
             return path
+        with contextlib.suppress(OSError):
+            os.rmdir(path)
+    return tempfile.mkdtemp(prefix=prefix, dir=parent)  # without a lock nobody else removes it either
 
 
 def remove(path: str) -> None:
@@ -53,7 +59,7 @@ def remove(path: str) -> None:
 
 @contextlib.contextmanager
 def folder(prefix: str) -> Iterator[str]:
-    """Make a folder, and remove it in the end."""
+    """Make a folder, and remove it when the block ends."""
     path = make(prefix)
     try:
         yield path
@@ -62,11 +68,11 @@ def folder(prefix: str) -> Iterator[str]:
 
 
 def keep_compiled_private() -> None:
-    """Give torch a folder of this user's alone for what it compiles, where the one that it would take is not.
+    """Give torch a private folder for the code that it compiles, if the folder that it would take is not private.
 
-    That one has the user's name, in the folder for temporary files: whoever makes it first may put code there, which
-    torch would run, and where it is no folder torch cannot even be imported whole. A folder that the user has chosen
-    (``TORCHINDUCTOR_CACHE_DIR``) stays.
+    That folder is named after the user and lies in the folder for temporary files. Another user who makes it first may
+    put code there, which torch would run. If it is no folder, parts of torch cannot even be imported. A folder that the
+    user has chosen (``TORCHINDUCTOR_CACHE_DIR``) stays.
     """
     if os.environ.get(_COMPILED):
         return
@@ -80,7 +86,7 @@ def keep_compiled_private() -> None:
 
 
 def _is_private(path: str) -> bool:
-    """Say whether a folder is this user's, and nobody else writes there; one that is not there is made so."""
+    """Say whether a folder is this user's, and nobody else may write to it; it is made if it is not there."""
     with contextlib.suppress(OSError):
         os.mkdir(path, 0o700)
     try:
@@ -127,7 +133,7 @@ def _locked(path: str) -> int | None:
 
 
 def _empty(descriptor: int) -> None:
-    """Remove what is in the folder that is open, whatever has its name by now."""
+    """Empty an open folder, whatever has its name by now."""
     for name in os.listdir(descriptor):
         try:
             os.unlink(name, dir_fd=descriptor)

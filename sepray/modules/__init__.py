@@ -1,1 +1,1 @@
-"""Finds modules by name and reads what they say without importing them: sepray's, of other packages, the user's own."""
+"""Finds modules by name and reads their sources without importing them: sepray's, other packages', the user's own."""

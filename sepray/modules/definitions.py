@@ -1,8 +1,8 @@
 """Checks a user's module before it is imported: it must only define things, and nobody else may have written it.
 
-A row in a database may name a module. It may be imported only if that does nothing but define a separator or a task:
-what runs while a module is imported is read from its source (decorators, defaults, annotations, calls, and the hooks of
-classes), and so is what it imports from the same folder.
+A row in a database may name a module. It may be imported only if importing it does nothing but define a separator or a
+task. That is decided from its source, and from those of the modules that it imports from the same folder: decorators,
+defaults, annotations, calls and the hooks of classes run while a module is imported.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _DECORATORS = {
     "abc.abstractmethod",
 }
 _INSTALLED = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-_INSTALLED |= {path.resolve() for path in _INSTALLED} | {Path(__file__).resolve().parents[1]}  # may be below the folder
+_INSTALLED |= {path.resolve() for path in _INSTALLED} | {Path(__file__).resolve().parents[1]}  # the last: sepray itself
 _BUILTINS = {"property", "staticmethod", "classmethod"}
 _FACTORIES = {"list", "dict", "set", "tuple"}
 _LIBRARIES = {name.partition(".")[0] for name in _DECORATORS}
-# Methods that are called for instances alone, by none of the statements that a module may have.
+# Special methods that a module may define: only instances call them, and none of the allowed statements does.
 _METHODS = {"__init__", "__post_init__", "__call__", "__len__", "__iter__", "__getitem__", "__repr__", "__str__"}
 _ASSIGNED = {"__all__", "__slots__"}
 _FUNCTIONS = {"len", "isinstance", "min", "max", "abs", "ValueError", "TypeError"}
@@ -51,7 +51,7 @@ def is_installed(path: Path) -> bool:
 
 
 def are_own(module: str, folder: Path) -> bool:
-    """Say whether nobody else can have written a module and what it imports from a folder.
+    """Say whether nobody else can have written a module, nor the modules that it imports from the same folder.
 
     Args:
         module: full name of the module.
@@ -65,10 +65,10 @@ def are_own(module: str, folder: Path) -> bool:
 
 
 def only_defines(module: str, name: str, method: str, folder: Path) -> bool:
-    """Say whether a module of this user's own only defines things, among them a class with a method.
+    """Say whether a module of this user's own only defines things, among them a class with a certain method.
 
-    It lies below a folder, as may what it imports. Nobody else can have written these files, what Python has compiled
-    of them, or the folders that they are in; and importing them runs nothing but class and function statements.
+    This holds for the module and for all that it imports from below the folder. Nobody else can have written these
+    files, their compiled forms, or the folders that they are in. Importing them runs no more than definitions.
 
     Args:
         module: full name of the module.
@@ -96,7 +96,7 @@ def _files(module: str, folder: Path) -> dict[str, Path]:
     """Return the source files below a folder that importing a module runs, by the names of their modules.
 
     Raises:
-        ValueError: one of them is a link that leads elsewhere, or has no source that could be read.
+        ValueError: one of them is a link that leads elsewhere, or is no Python source.
     """
     found: dict[str, Path] = {}
     waiting = [module]
@@ -122,14 +122,14 @@ def _files(module: str, folder: Path) -> dict[str, Path]:
 
 
 def _is_own(file: Path, folder: Path) -> bool:
-    """Say whether nobody else can have written a file and what is compiled of it, or can put others in their places."""
+    """Say whether nobody else can write or replace a file and its compiled form, or the folders above them."""
     compiled = Path(importlib.util.cache_from_source(str(file)))
     for path in {file, file.resolve(), compiled, compiled.resolve()}:
         for at in (path, *path.parents):
             if not at.exists() and at in (compiled, compiled.parent):
                 continue
             found = at.stat()
-            # Above the folder as /tmp may be: what is somebody's own there stays so.
+            # A folder above with the sticky bit, as /tmp has, will do: nobody can replace another user's files there.
             is_sticky = found.st_mode & stat.S_ISVTX and at in folder.parents and found.st_uid in (os.geteuid(), 0)
             if not (is_sticky or private_list.is_own(found)):
                 return False
@@ -140,11 +140,11 @@ class _Module:
     """The statements of a module that run when it is imported."""
 
     def __init__(self, tree: ast.Module, own: Set[str]) -> None:
-        """Read a module; ``own`` are the first parts of the names of modules that are the user's too."""
+        """Read a module; ``own`` are the top-level names of all modules that are the user's."""
         self._body, self._own = tree.body, own
-        self._imported: dict[str, str] = {}  # full name by the name in the module
-        self._bound: set[str] = set()  # by anything else
-        self._plain: set[str] = set()  # dataclasses whose making calls nothing of the module
+        self._imported: dict[str, str] = {}  # name in the module -> full name of what it imports
+        self._bound: set[str] = set()  # names that anything but an import binds
+        self._plain: set[str] = set()  # dataclasses that can be made without running code of the module
         for node in ast.walk(tree):
             self._bind(node)
         for node in tree.body:
@@ -152,7 +152,7 @@ class _Module:
                 self._plain.add(node.name)
 
     def is_harmless(self) -> bool:
-        """Say whether importing the module runs none of its own functions, and none of others but well-known ones."""
+        """Say whether importing the module runs no function but a few well-known ones of libraries."""
         return all(self._defines(node) for node in self._body)
 
     def _bind(self, node: ast.AST) -> None:
@@ -261,7 +261,7 @@ class _Module:
         return own or self._full(node.func) == "dataclasses.replace"
 
     def _is_value(self, node: ast.expr) -> bool:
-        """Say whether an expression is made of constants and names, or a field of a dataclass."""
+        """Say whether an expression consists of constants and names, or is a field of a dataclass."""
         if isinstance(node, ast.Call):
             factories = [each.value for each in node.keywords if each.arg == "default_factory"]
             is_known = all(isinstance(f, ast.Name) and f.id in _FACTORIES - self._names() for f in factories)
@@ -283,7 +283,7 @@ class _Module:
         return all(each.arg for each in node.keywords) and all(map(self._is_value, values))
 
     def _is_annotation(self, node: ast.expr) -> bool:
-        """Say whether an expression is made of names, brackets and bars, as types are."""
+        """Say whether an expression consists of names, brackets and bars, as types do."""
         if isinstance(node, ast.Subscript):
             return self._is_annotation(node.value) and self._is_annotation(node.slice)
         if isinstance(node, ast.BinOp):
@@ -293,7 +293,7 @@ class _Module:
         return isinstance(node, ast.Constant | ast.Name) or self._full(node) != ""
 
     def _full(self, node: ast.expr) -> str:
-        """Return the full name of what an expression names, where nothing but an import from elsewhere binds it."""
+        """Return the full name of what an expression names; empty unless an import of a library binds it, alone."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts, node = [node.attr, *parts], node.value

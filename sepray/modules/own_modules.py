@@ -17,8 +17,9 @@ from ..plain_text import in_one_line
 from . import definitions, source
 
 TRUSTED = "SEPRAY_TRUST_MODULES"
-"""Variable with modules, between commas, that may be imported because a storage or a model names them: a name where the
-module is installed or the user's own, the path of its file where it is anybody's."""
+"""Environment variable with modules, separated by commas, that may be imported when a storage or a model names them.
+
+An installed module or one of the user's own is given by its name, any other by the path of its file."""
 _INSTALLED = "installed"
 _METADATA = (".dist-info", "egg-info")  # the latter also within a folder x.egg
 
@@ -34,12 +35,12 @@ def remember(module: str) -> None:
 
 
 def is_known(module: str, formerly: bool = False) -> bool:
-    """Say whether this user has named a module that is found here: by a command where it lies, or by the environment.
+    """Say whether this user has named a module, in a command or in ``TRUSTED``, and it still lies where it lay then.
 
     Args:
         module: its full name.
-        formerly: whether an older version has remembered its name without a place. Then the files that nobody else
-            can write are taken for it.
+        formerly: whether an older version has remembered its name, without its location. Then files that nobody else
+            can have written are taken for the module.
     """
     location = _location(module)
     if location is None:
@@ -55,7 +56,7 @@ def is_known(module: str, formerly: bool = False) -> bool:
 
 
 def how_to_trust(module: str) -> str:
-    """Return what to set so that ``is_known`` says yes to a module: a variable and its value."""
+    """Return the setting with which ``is_known`` accepts a module: ``VARIABLE=value``."""
     location = _location(module)
     of_others = location not in (None, _INSTALLED) and not _is_own(module, Path(location or ""))
     return f"{TRUSTED}={location if of_others else module}"
@@ -64,9 +65,9 @@ def how_to_trust(module: str) -> str:
 def add_current_folder() -> None:
     """Let modules be imported from the current folder, behind what is installed, if it is this user's alone.
 
-    The folder is left out where others may put files there, and where it announces modules (entry points) as an
-    installed package does: libraries (torch, MLflow) import what a folder of the search path announces, and in an
-    archive that was unpacked there that may be anything.
+    The folder is left out if others may put files there. It is also left out if it announces modules (entry points), as
+    an installed package does: torch and MLflow import whatever a folder of the search path announces. In an archive
+    that was unpacked there that may be anything.
     """
     here = os.getcwd()
     if here not in sys.path and (_why_not(Path(here)) is None or _is_trusted(Path(here))):
@@ -83,13 +84,13 @@ def add_named_folder(folder: Path) -> None:
 
 
 def require_own_file(path: Path) -> None:
-    """Refuse to run a file of the current folder whose modules would not be imported from there either.
+    """Refuse to run a file of the current folder if modules would not be imported from there either.
 
     Args:
         path: the file, relative to the current folder.
 
     Raises:
-        UsageError: others may have put it there, and the user has not named it (``TRUSTED``).
+        UsageError: others may have put it there, and the user has not named it in ``TRUSTED``.
     """
     here, file = Path.cwd(), path.absolute()
     if {"", str(here)} & set(sys.path):
@@ -99,16 +100,16 @@ def require_own_file(path: Path) -> None:
     if file.resolve() in given or (_why_not(here) is None and _are_of_user(inside)):
         return
     why = _why_not(here) or "others may have put it there"
-    raise UsageError(f"{path} is not run: {why}. If you trust it: {TRUSTED}={file.resolve()}")
+    raise UsageError(f"{path} is not run: {why}. If you trust it, set {TRUSTED}={file.resolve()}")
 
 
 def hint() -> str:
-    """Return the part of a message that says why no module of the current folder is found; empty where it is not so."""
+    """Return the part of a message that says why the current folder is not searched; empty if it is searched."""
     try:
         why = None if {"", os.getcwd()} & set(sys.path) else _why_not(Path.cwd())
     except OSError:  # the folder is gone
         return ""
-    return "" if why is None else f" ({why}: PYTHONPATH=. if you trust its modules)"
+    return "" if why is None else f" ({why}; if you trust its modules, set PYTHONPATH=.)"
 
 
 def _why_not(folder: Path) -> str | None:
@@ -120,7 +121,7 @@ def _why_not(folder: Path) -> str | None:
 
 
 def _announcing(folder: Path) -> str | None:
-    """Return what announces entry points in a folder, as in one of installed packages."""
+    """Return the name of the metadata that announce entry points in a folder, as in one of installed packages."""
     try:
         names = sorted(name for name in os.listdir(folder) if name.lower().endswith(_METADATA))
     except OSError:  # no library can list it either
@@ -138,7 +139,7 @@ def _is_trusted(folder: Path) -> bool:
 
 
 def _location(module: str) -> str | None:
-    """Return the file that a module is read from, with links resolved; None where there is none."""
+    """Return the file that a module is read from, with links resolved; ``_INSTALLED`` if it is installed, or None."""
     try:
         origin = source.origin(module)
     except (ModuleNotFoundError, ValueError):
@@ -150,12 +151,12 @@ def _location(module: str) -> str | None:
 
 
 def _root(module: str, file: Path) -> Path:
-    """Return the folder on the search path that has a module."""
+    """Return the folder on the search path that a module's file was found from."""
     return file.parents[module.count(".") + (file.name == "__init__.py")]
 
 
 def _is_own(module: str, file: Path) -> bool:
-    """Say whether a module, and the folders that it and its neighbours are imported from, are this user's."""
+    """Say whether a module's file, and its folders up to the one on the search path, are this user's."""
     root = _root(module, file)
     return _are_of_user([file, *(folder for folder in file.parents if folder == root or root in folder.parents)])
 
@@ -163,7 +164,7 @@ def _is_own(module: str, file: Path) -> bool:
 def _are_of_user(paths: Iterable[Path]) -> bool:
     """Say whether files and folders belong to this user or root, and not everybody may write to them.
 
-    Their group may: the owner has allowed that.
+    Their group may write to them, because the owner has allowed that.
     """
     try:
         found = [path.stat() for path in paths]

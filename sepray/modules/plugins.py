@@ -1,4 +1,4 @@
-"""Separators and tasks of other packages, which those announce as entry points.
+"""Finds the separators and tasks that other installed packages announce as entry points.
 
 A package with ``[project.entry-points."sepray.separators"]`` and ``echo = "lab_echo.separator"`` in its pyproject.toml
 gives sepray the separator ``echo``, whose module is ``lab_echo.separator``. Tasks are in the group ``sepray.tasks``.
@@ -37,7 +37,7 @@ class Plugin:
 
 
 def announced(package: str, taken: Collection[str]) -> dict[str, Plugin]:
-    """Return what installed packages announce for a package of sepray, by name, without importing any of it.
+    """Return the separators or tasks that installed packages announce, by name, without importing them.
 
     Args:
         package: ``"sepray.separators"`` or ``"sepray.tasks"``: the group of the entry points.

@@ -1,4 +1,4 @@
-"""Reads what the source of a module says, without importing the module or the packages that it lies in."""
+"""Reads the source of a module without importing the module or the packages that it lies in."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def file(module: str) -> Path | None:
 
 
 def origin(module: str) -> str | None:
-    """Return what a module is read from, None where that is nothing (a folder without ``__init__``) or not said.
+    """Return the file that a module is read from; None for a folder without ``__init__``, or where it is not known.
 
     Raises:
         ModuleNotFoundError: there is no such module.
@@ -68,7 +68,7 @@ def _parsed(path: Path, changed: int) -> ast.Module:
     except (SyntaxError, ValueError) as error:
         if getattr(error, "filename", None) == str(path):
             raise
-        # a zero byte, of which Python says no file
+        # For a zero byte Python raises an error that names no file.
         raise SyntaxError(str(error), (str(path), 1, None, None)) from None
 
 
@@ -81,21 +81,21 @@ def assigned(node: ast.stmt) -> tuple[list[str], ast.expr | None]:
 
 
 def sentence(documented: ast.Module | ast.ClassDef) -> str:
-    """Return the first paragraph of a docstring, in one line; empty where there is none."""
+    """Return the first paragraph of a docstring in one line; empty if there is none."""
     return " ".join((ast.get_docstring(documented) or "").strip().split("\n\n")[0].split())
 
 
 def definition(module: str, name: str) -> Found | None:
-    """Return the statement that defines what a module knows as ``name`` (dots allowed), and the module that it is in.
+    """Return the statement that defines ``name`` (dots allowed) for a module, and the module that the statement is in.
 
-    Imports are followed within sepray and the module's own top-level package. None where the name is not defined there,
-    or where a source on the way has errors: importing it says which.
+    Imports are followed within sepray and the module's own top-level package. None if the name is not defined there, or
+    if a source on the way has errors, which show when it is imported.
     """
     return _definition(module, name, frozenset())
 
 
 def imports(module: str) -> list[str]:
-    """Return the full names of all that a module's source imports, also of what may be no module but a name in one.
+    """Return the full names of all that a module's source imports, anywhere in it; some may be no modules.
 
     Raises:
         ModuleNotFoundError: there is no such module.
@@ -130,7 +130,7 @@ def _definition(module: str, name: str, seen: frozenset[Found | tuple[str, str]]
 
 
 def _imported(node: ast.stmt, module: str, name: str) -> Iterator[tuple[str, str]]:
-    """Yield (module, name in it) that an import statement makes a module know as ``name``."""
+    """Yield each (module, name in it) that ``name`` may stand for after an import statement."""
     first, _, rest = name.partition(".")
     if isinstance(node, ast.Import):
         for alias in node.names:

@@ -1,6 +1,6 @@
 """Asks an MLflow server, before a study begins, whether it lets this user in. Imports no mlflow, which takes seconds.
 
-A server that does not answer is no reason to refuse a study: what it is to be told waits in the outbox.
+A server that does not answer is no reason to refuse a study: updates for it wait in the outbox.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _WHAT_TO_SET = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or ML
 def require_access(uri: str, experiment: str) -> str:
     """Refuse a server that does not let this user read and write; return where runs of an experiment keep artifacts.
 
-    Where the experiment and the registered model are there already, a tag ``sepray`` is written to each: another user
-    may have made them, and then this one may only read. The login is that of MLflow's client: variables,
-    ``~/.mlflow/credentials``, or the address itself. A login that a plug-in makes is not looked at.
+    If another user has made the experiment or the registered model, this one may be allowed to read it only. So a tag
+    ``sepray`` is written to each that is there. The login is the one that MLflow's client would use: environment
+    variables, ``~/.mlflow/credentials``, or the address itself. If a plug-in of MLflow's makes the login, nothing is
+    asked.
 
     Args:
         uri: MLflow's address, with its secrets; files and databases pass.
@@ -37,7 +38,7 @@ def require_access(uri: str, experiment: str) -> str:
         The URI below which artifacts lie; empty where the server keeps them itself or does not say.
 
     Raises:
-        UsageError: the server refuses this user, or this name of its host.
+        UsageError: the server refuses this user, or the host name in the address.
     """
     if not uri.startswith(("http://", "https://")) or any(os.environ.get(name) for name in _OTHER_LOGINS):
         return ""
@@ -61,7 +62,7 @@ def _location(answer: Any) -> str:
 
 
 def _part(answer: Any, name: str) -> dict[str, Any]:
-    """Return an object of an answer; empty where there is none."""
+    """Return the object of an answer that has this name; empty if there is none."""
     part = answer.get(name) if isinstance(answer, dict) else None
     return part if isinstance(part, dict) else {}
 
@@ -69,14 +70,17 @@ def _part(answer: Any, name: str) -> dict[str, Any]:
 def _ask(
     uri: str, method: str, query: Mapping[str, str] | None = None, tag: Mapping[str, str] | None = None, what: str = ""
 ) -> Any:
-    """Return the JSON answer of a request; None where there is none, or another one than 200.
+    """Return the JSON answer of a request; None if there is none, or its status is not 200.
 
     Args:
         uri: MLflow's address.
-        method: what is asked, as MLflow's REST API calls it.
-        query: what a request that reads asks for.
-        tag: what a request that writes the tag ``sepray`` writes it to.
-        what: that in words.
+        method: method of MLflow's REST API.
+        query: parameters of a request that reads.
+        tag: for a request that writes the tag ``sepray``, the object that gets it; None: the request reads.
+        what: that object in words, for the message.
+
+    Raises:
+        UsageError: the server refuses this user, or the host name in the address.
     """
     asked: dict[str, Any] = {"url": f"{uri.rstrip('/')}/api/2.0/mlflow/{method}", **_login(), **_tls()}
     if tag is None:
@@ -108,10 +112,10 @@ def _ask(
 
 
 def _answer(asked: Mapping[str, Any]) -> tuple[int, bytes] | None:
-    """Return status and content of an answer; None where it is not there in time, or is too long.
+    """Return status and content of an answer; None if there is none in time, or it is too long.
 
-    The time limit of ``requests`` is for each part of an answer: a server that sends a byte at a time would keep the
-    study waiting for as long as it likes. So a thread asks, which nobody waits for any longer than that.
+    The time limit of ``requests`` is for each part of an answer, so a server that sends a byte at a time could keep the
+    study waiting for ever. So a thread sends the request, and the study waits for the thread ten seconds at most.
 
     Args:
         asked: arguments of ``requests.request``.
@@ -128,7 +132,7 @@ def _answer(asked: Mapping[str, Any]) -> tuple[int, bytes] | None:
                     content += part
                     if len(content) > _LONGEST_ANSWER:
                         break
-        except requests.RequestException:
+        except (OSError, ValueError):  # of requests, too; OSError itself where a certificate's file is not there
             answers.put(None)
         else:
             answers.put((answer.status_code, bytes(content)) if len(content) <= _LONGEST_ANSWER else None)
@@ -141,7 +145,7 @@ def _answer(asked: Mapping[str, Any]) -> tuple[int, bytes] | None:
 
 
 def _login() -> dict[str, Any]:
-    """Return how a request says who asks, as MLflow's client does."""
+    """Return the arguments of ``requests`` with the login that MLflow's client would use."""
     user, password = (_setting(f"mlflow_tracking_{name}") for name in ("username", "password"))
     if user and password:
         return {"auth": (user, password)}
@@ -150,7 +154,7 @@ def _login() -> dict[str, Any]:
 
 
 def _setting(name: str) -> str | None:
-    """Return a setting of the environment, or else of MLflow's file of credentials."""
+    """Return a setting from the environment, or else from MLflow's file of credentials."""
     if given := os.environ.get(name.upper()):
         return given
     file = configparser.ConfigParser(interpolation=None)
@@ -162,7 +166,7 @@ def _setting(name: str) -> str | None:
 
 
 def _tls() -> dict[str, Any]:
-    """Return how a server's certificate is checked, as MLflow's client does."""
+    """Return the arguments of ``requests`` by which MLflow's client would check a server's certificate."""
     insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     found = {"verify": False if insecure else os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True}
     own = os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH")

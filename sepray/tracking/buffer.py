@@ -1,4 +1,4 @@
-"""Holds in memory what the outbox cannot take, so that a full disk stops no training."""
+"""Holds operations in memory that the outbox cannot take, so that a full disk stops no training."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ RETRY_SECONDS = 1.0
 class Buffer:
     """Performs operations on the outbox in order; one that fails is kept, with all after it, and tried again.
 
-    It is tried again with the next operation, a second after the last attempt at the earliest, and by ``empty``. Safe
-    to use from several threads.
+    The next operation tries it again, a second after the last attempt at the earliest, and so does ``empty``. Safe to
+    use from several threads.
 
     Args:
         on_trouble: called once with the reason when an operation first fails.
@@ -33,14 +33,18 @@ class Buffer:
         return len(self._waiting)
 
     def perform(self, operation: Callable[[], object]) -> None:
-        """Perform an operation; errors of the outbox or the disk are reported, not raised, and it is kept for later."""
+        """Perform an operation; if the outbox or the disk fails, report that and keep the operation for later.
+
+        Raises:
+            Exception: any other error, which is a bug. Its operation is dropped, so that those after it get through.
+        """
         with self._lock:
             self._waiting.append(operation)
             if time.monotonic() - self._failed_at >= RETRY_SECONDS:
                 self.empty()
 
     def empty(self) -> int:
-        """Perform what waits; return how many operations still wait because the first of them has failed again."""
+        """Perform the operations that wait; return how many still wait because the first of them has failed again."""
         with self._lock:
             while self._waiting:
                 try:
@@ -49,6 +53,9 @@ class Buffer:
                     self._failed_at = time.monotonic()
                     self._tell(str(error))
                     break
+                except Exception:
+                    self._waiting.popleft()
+                    raise
                 self._waiting.popleft()
             return len(self._waiting)
 

@@ -1,7 +1,7 @@
 """A durable queue of operations that wait for delivery to MLflow: a local SQLite file that survives ``kill -9``.
 
-The driver only appends (tens of microseconds, no network). One sender delivers the operations in order and removes
-them. The file also holds the MLflow run id of each trial, and the operations that MLflow refused, with the reasons.
+The driver only appends to it (tens of microseconds, no network). One sender delivers the operations in order and
+removes them. The file also holds the MLflow run id of each trial, and the operations that MLflow refused, with reasons.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class KnownRun:
-    """What the outbox knows of a run; without an id, its creation was begun and may or may not have happened."""
+    """What the outbox knows of a run; without an id, its creation was begun, and may or may not have happened."""
 
     run_id: str | None
     experiment_id: str | None
@@ -106,8 +106,8 @@ class Outbox:
     Every method raises ``OutboxError`` where the file cannot be read or written (disk full, damaged).
 
     Raises:
-        OutboxError: the file cannot be written, is a link or a pipe, or is no SQLite database, or one with a trigger or
-            the like, by which an operation would go on for ever.
+        OutboxError: the file cannot be written, is a link, a pipe or no SQLite database, or has a trigger or the like,
+            which could run for ever.
     """
 
     def __init__(self, path: Path) -> None:
@@ -128,7 +128,7 @@ class Outbox:
             self._database.executescript(_TABLES)
 
     def put(self, key: RunKey, kind: str, body: Mapping[str, Any]) -> None:
-        """Append one operation; it is on file when this returns."""
+        """Append one operation; it is in the file when this returns."""
         row = (key.study, key.label, kind, json.dumps(body))
         with self._locked():
             self._database.execute("INSERT INTO operations (study, label, kind, body) VALUES (?, ?, ?, ?)", row)
@@ -142,7 +142,7 @@ class Outbox:
                 self._database.execute("INSERT INTO operations (study, label, kind, body) VALUES (?, ?, ?, ?)", row)
 
     def mark(self, key: RunKey, mark: str) -> None:
-        """Remember that an operation with this mark was appended for the run, though by another outbox."""
+        """Remember that an operation with this mark was appended for the run, by another outbox."""
         with self._locked():
             self._database.execute("INSERT OR IGNORE INTO told (study, label, mark) VALUES (?, ?, ?)", (*key, mark))
 
@@ -152,14 +152,22 @@ class Outbox:
             self.put(key, "artifact", {"name": name, "text": text})
             return
         copy = self._new_file(name)
-        copy.write_text(text, encoding="utf-8")
+        copy.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may hold half characters
         self.put(key, "artifact", {"name": name, "file": str(copy.relative_to(self.files))})
 
     def put_file(self, key: RunKey, name: str, path: Path) -> None:
-        """Append a copy of the file ``path``, which becomes the artifact ``name`` of a run."""
-        copy = self._new_file(name)
-        with open_regular(path) as source, copy.open("xb") as target:
-            shutil.copyfileobj(source, target)
+        """Append a copy of the file ``path``, which becomes the artifact ``name`` of a run; nothing if there is none.
+
+        A figure of a report, for instance, may have been replaced while it waited for room on the disk.
+        """
+        try:
+            source = open_regular(path)
+        except FileNotFoundError:
+            return
+        with source:
+            copy = self._new_file(name)
+            with copy.open("xb") as target:
+                shutil.copyfileobj(source, target)
         self.put(key, "artifact", {"name": name, "file": str(copy.relative_to(self.files))})
 
     def _new_file(self, name: str) -> Path:
@@ -180,7 +188,7 @@ class Outbox:
         return int(self._query(statement, study, study, label)[0][0])
 
     def acknowledge(self, done: Sequence[Operation], refused: Sequence[Rejected] = ()) -> None:
-        """Remove the operations ``done``; keep the ``refused`` ones, and parts of ones, with their reasons."""
+        """Remove the operations ``done``; keep those that were ``refused``, in whole or in part, with their reasons."""
         rows = [(r.key.study, r.key.label, r.kind, json.dumps(r.body), r.reason) for r in refused]
         with self._transaction():
             self._database.executemany("DELETE FROM operations WHERE number = ?", [(o.number,) for o in done])
@@ -224,8 +232,7 @@ class Outbox:
     def begin_creation(self, key: RunKey) -> None:
         """Write to the disk, before the request is sent, that a run may exist from now on.
 
-        The write-ahead log is synced here and not by SQLite, which would hold its lock meanwhile, so that the driver
-        would have to wait.
+        The write-ahead log is synced here. SQLite would hold its lock while it syncs, and the driver would wait for it.
         """
         with self._locked():
             self._database.execute("INSERT OR IGNORE INTO runs (study, label) VALUES (?, ?)", key)
@@ -244,7 +251,7 @@ class Outbox:
             )
 
     def forget_runs(self, study: str | None = None) -> None:
-        """Forget the run ids and marks of a study (None: of all), because its MLflow database is another one now."""
+        """Forget the run ids and marks of a study (None: of all studies), because they are of another MLflow."""
         with self._transaction():
             for table in ("runs", "told"):
                 self._database.execute(f"DELETE FROM {table} WHERE ? IS NULL OR study = ?", (study, study))
@@ -257,7 +264,7 @@ class Outbox:
     def set_target(self, target: str) -> None:
         """Save the address that operations go to, without secrets; run ids of another address are forgotten.
 
-        A local database that was moved or copied together with the outbox is the same.
+        A local database that was moved or copied together with the outbox counts as the same address.
         """
         kept = dict(self._query("SELECT name, value FROM settings WHERE name IN ('target', 'beside')"))
         beside = ""
@@ -338,7 +345,7 @@ def _key(study: Any, label: Any) -> RunKey:
 
 
 def _body(text: Any) -> dict[str, Any]:
-    """Return the values of an operation; where they are no JSON object, which others may have written, as a text."""
+    """Return the values of an operation; a row that is no JSON object, as others may write one, becomes a text."""
     try:
         body = json.loads(text)
     except (TypeError, ValueError, RecursionError):
@@ -348,6 +355,6 @@ def _body(text: Any) -> dict[str, Any]:
 
 def _explained(error: sqlite3.DatabaseError) -> str:
     told = str(error)
-    if any(part in told for part in ("not a database", "malformed")):  # derived, so that nothing is lost with it
+    if any(part in told for part in ("not a database", "malformed")):  # it can be rebuilt, so nothing is lost
         return f"{told} (move it away; a new one is made, and `sepray reconcile` tells MLflow what is missing)"
     return explain_database(told)

@@ -1,5 +1,6 @@
 """Folders for a while: those of processes that were killed go with the next start, and nothing else does."""
 
+import errno
 import importlib
 import os
 import signal
@@ -126,6 +127,17 @@ def test_what_torch_compiles_is_kept_where_nobody_else_writes(tmp_path, monkeypa
         temporary.keep_compiled_private()
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == given
         temporary.remove(given)
+
+
+def test_disk_without_locks_has_folders_all_the_same(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(temporary.fcntl, "flock", refuse)
+    path = temporary.make("sepray-items-", str(tmp_path))
+    assert sorted(os.listdir(tmp_path)) == sorted(["tmp", os.path.basename(path)])
+    temporary.remove(path)
+    assert os.listdir(tmp_path) == ["tmp"]
 
 
 @pytest.mark.parametrize("module", ["training.trainer", "loading"])

@@ -295,3 +295,11 @@ def test_certificates_are_those_of_mlflows_client(bare, monkeypatch, given, tls)
     what = {"method": "GET", "url": address, "params": {"max_results": "1"}}
     assert asked[0] == {**what, "timeout": 5.0, "stream": True, **tls}
     assert len(asked) == 1, "a server that does not answer is asked once"
+
+
+def test_certificate_that_is_not_there_keeps_no_study_waiting(bare, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", "no-such.pem")
+    failed = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    assert require_access("https://127.0.0.1:9/", "cass-ecg") == ""
+    assert not failed

@@ -60,8 +60,26 @@ def test_mistake_of_ours_is_raised(clock):
     def mistake():
         raise KeyError("x")
 
+    buffer, done = Buffer(print), []
     with pytest.raises(KeyError):
-        Buffer(print).perform(mistake)
+        buffer.perform(mistake)
+    buffer.perform(lambda: done.append(1))  # which it does not block
+    assert (done, len(buffer)) == ([1], 0)
+
+
+def test_file_that_is_replaced_while_it_waits_blocks_nothing(tmp_path, clock):
+    (tmp_path / "figure.svg").write_text("drawn")
+    box, key = Outbox(tmp_path / "box.db"), RunKey("s")
+    buffer, whole = Buffer(print), box._database
+    box._database = Full(whole)
+    buffer.perform(lambda: box.put(key, "name", {"name": "a"}))
+    buffer.perform(lambda: box.put_file(key, "figure.svg", tmp_path / "figure.svg"))
+    buffer.perform(lambda: box.put(key, "name", {"name": "b"}))
+    (tmp_path / "figure.svg").unlink()
+    box._database = whole
+    assert buffer.empty() == 0
+    assert [operation.body for operation in box.take(9)] == [{"name": "a"}, {"name": "b"}]
+    assert not box.files.exists()
 
 
 def test_tracker_whose_disk_is_full_raises_nothing_and_tells_all_later(tmp_path, monkeypatch):
