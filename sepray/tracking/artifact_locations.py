@@ -1,7 +1,7 @@
-"""Where MLflow says that files are: a database that others may write to could name any folder, and any machine.
+"""Checks the places that MLflow names for files: a database that others may write to could name any folder and host.
 
 MLflow sends its login (``MLFLOW_TRACKING_PASSWORD``, ``MLFLOW_TRACKING_TOKEN``) to whichever host an experiment, a run
-or a version of a model names for its files, also where it only reads them.
+or a version of a model names for its files, even if it only reads them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ..disk import links
 from ..errors import UsageError, mask
 
 TRUSTED = "SEPRAY_TRUST_ARTIFACT_PLACES"
-"""Variable with further hosts (``name`` or ``name:port``) and absolute folders for files, separated by commas."""
+"""Environment variable with further hosts (``name`` or ``name:port``) and absolute folders, separated by commas."""
 DEFAULT_EXPERIMENT = "0"
-"""Id of the experiment that every server of MLflow has made by itself."""
+"""Id of the experiment that every MLflow server makes by itself."""
 _PORTS = {"http": 80, "https": 443}
 _HOST = re.compile(r"(?P<name>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?")
 # Azure's data lakes get a token; MLflow takes the domain from the address.
@@ -29,7 +29,7 @@ _LAKE = re.compile(
     r"[\w-]+@[\w-]+\.dfs\.(core\.windows\.net|core\.chinacloudapi\.cn|core\.usgovcloudapi\.net|fabric\.microsoft\.com)"
 )
 _asked: ContextVar[str] = ContextVar("asked", default="")
-_guarded: dict[str, Any] = {}  # by scheme
+_guarded: dict[str, Any] = {}  # scheme -> what makes its repositories, with the check
 
 
 def refusal(location: str, experiment: str, uri: str, default: Callable[[], str | None]) -> str:
@@ -39,7 +39,7 @@ def refusal(location: str, experiment: str, uri: str, default: Callable[[], str 
         location: address of the files of a run or a model, as MLflow has it.
         experiment: location of the files of the run's experiment.
         uri: MLflow's address, as the user has given it.
-        default: returns the location of the default experiment's files (``refusal_of_experiment``); called only where
+        default: returns the location of the default experiment's files (``refusal_of_experiment``); called only if
             needed.
     """
     if reason := refusal_of_host(location, uri) or refusal_outside_experiment(location, experiment):
@@ -51,8 +51,8 @@ def refusal(location: str, experiment: str, uri: str, default: Callable[[], str 
 def refusal_outside_experiment(location: str, experiment: str) -> str:
     """Return why files are not written to a location; empty where they may be.
 
-    A folder of this machine must lie below that of the experiment, and behind no link there. A server or an object
-    store decides itself.
+    A folder of this machine must lie below the experiment's folder, and behind no link there. A server or an object
+    store decides for itself.
 
     Args:
         location: address of the files of a run or a model, as MLflow has it.
@@ -61,7 +61,7 @@ def refusal_outside_experiment(location: str, experiment: str) -> str:
     folder, top = _folder(location), _folder(experiment)
     if folder is None:
         return ""
-    told = f"its files would go to {mask(location)}, which is not a place of its experiment's, {mask(experiment)}"
+    told = f"its files would go to {mask(location)}, which is not below its experiment's folder, {mask(experiment)}"
     if top is None:
         return told
     try:
@@ -72,14 +72,14 @@ def refusal_outside_experiment(location: str, experiment: str) -> str:
 
 
 def refusal_of_experiment(experiment: str, default: str | None) -> str:
-    """Return why no files are written to the folder of this machine that a server names for an experiment, or nothing.
+    """Return why no files are written to the local folder that a server names for an experiment; empty if they may be.
 
-    Whoever creates an experiment may say where its files are; a server whose files lie on a shared disk has those of
-    its experiments beside one another.
+    Whoever creates an experiment may choose its folder. A server whose files lie on a shared disk keeps the folders of
+    its experiments beside one another, so the folder must lie beside that of the default experiment.
 
     Args:
         experiment: address of the files of an experiment.
-        default: the same of the experiment that every server has (number 0); None where it is not known.
+        default: address of the files of the default experiment (number 0); None if it is not known.
     """
     folder, usual = _folder(experiment), _folder(default) if default else None
     if folder is None or ".." in folder.parts:
@@ -89,15 +89,15 @@ def refusal_of_experiment(experiment: str, default: str | None) -> str:
     if any(folder.is_relative_to(each) for each in known):
         return ""
     return (
-        f"its files would go to {mask(experiment)} on this machine, which is not where the server has others; if you "
-        f"know it: {TRUSTED}={folder}"
+        f"its files would go to {mask(experiment)} on this machine, which is not beside those of the server's default "
+        f"experiment; if you trust it, set {TRUSTED}={folder}"
     )
 
 
 def refusal_of_host(location: str, uri: str) -> str:
-    """Return why no files are read from or sent to a host; empty where they may be, or the location names no such host.
+    """Return why files are neither read from nor sent to a host; empty if they may be, or there is no such host.
 
-    Files are exchanged with the host of MLflow's own address, and with those of ``TRUSTED``.
+    Files are exchanged with the host of MLflow's own address, and with the hosts in ``TRUSTED``.
 
     Args:
         location: address of files, as MLflow has it.
@@ -110,7 +110,7 @@ def refusal_of_host(location: str, uri: str) -> str:
     elif parts.scheme in ("http", "https") or (parts.scheme == "mlflow-artifacts" and parts.netloc):
         scheme = own.scheme if parts.scheme == "mlflow-artifacts" else parts.scheme
         known = _trusted(scheme)
-        if (own.scheme, scheme) != ("https", "http"):  # all could read the login then
+        if (own.scheme, scheme) != ("https", "http"):  # the login would be sent in the clear
             known.append(_host(own.netloc.rpartition("@")[2], own.scheme))
         found = _host(parts.netloc, scheme) if parts.netloc != own.netloc else _host(host, scheme)
         is_known = found is not None and found in known
@@ -119,16 +119,16 @@ def refusal_of_host(location: str, uri: str) -> str:
     if is_known:
         return ""
     return (
-        f"files would be at {mask(location)}, which is no host of MLflow's address, and would get its login; if you "
-        f"know it: {TRUSTED}={host}"
+        f"files would be at {mask(location)}, which is not the host of MLflow's address, and would get its login; if "
+        f"you trust it, set {TRUSTED}={host}"
     )
 
 
 @contextlib.contextmanager
 def trusted_hosts_only(uri: str) -> Iterator[None]:
-    """Keep MLflow from hosts that ``refusal_of_host`` refuses, in this thread, until the block ends.
+    """Keep MLflow from the hosts that ``refusal_of_host`` refuses, in this thread, until the block ends.
 
-    MLflow raises an MlflowException (INVALID_PARAMETER_VALUE) then.
+    For such a host MLflow raises an MlflowException (INVALID_PARAMETER_VALUE).
     """
     from mlflow.store.artifact import artifact_repository_registry
 
@@ -157,7 +157,7 @@ def _checked(made: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _host(text: str, scheme: str) -> tuple[str, int] | None:
-    """Return name and port of a host; None where programs could read it differently."""
+    """Return name and port of a host; None if programs could read the text in different ways."""
     match = _HOST.fullmatch(text)
     return None if match is None else (match["name"].lower(), int(match["port"] or _PORTS.get(scheme, 0)))
 
@@ -167,7 +167,7 @@ def _trusted(scheme: str) -> list[tuple[str, int] | None]:
 
 
 def _folder(location: str) -> Path | None:
-    """Return the folder of this machine that MLflow would write to, from the current folder on; None for a store."""
+    """Return the local folder that MLflow would write to, relative paths from the current one; None for a store."""
     parts = urlsplit(location)
     if parts.scheme not in ("", "file"):
         return None

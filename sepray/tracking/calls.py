@@ -1,4 +1,4 @@
-"""Calls MLflow, and tells answers, final refusals, failures that may pass, and silence apart."""
+"""Calls MLflow and tells apart answers, final refusals, failures that may pass, and silence."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ PERMANENT = {
 
 
 class RefusedError(Exception):
-    """MLflow will never take this; the message is masked."""
+    """MLflow refuses the call, and will refuse it again; the message is masked."""
 
 
 class UnavailableError(Exception):
-    """MLflow does not take anything now; the message is masked."""
+    """MLflow does not answer any call now; the message is masked."""
 
 
 class FailedError(Exception):
-    """MLflow did not take this, for a reason that may pass; the message is masked."""
+    """The call failed, for a reason that may pass; the message is masked."""
 
 
 def reason_of(error: BaseException) -> str:
-    """Return the first line of an error's message, without secrets, of at most 500 characters; what to install."""
+    """Return the first line of an error's message, masked and cut to 500 characters, and what to install, if any."""
     text = mask(str(error))
     if text.startswith("API request to"):  # the reason is inside the names of five nested exceptions
         match = re.search(r"\[Errno -?\d+\] ([\w ]+)|(timed out)|(too many \d+ error responses)", text)
@@ -43,13 +43,13 @@ def reason_of(error: BaseException) -> str:
 
 
 def call(client: Any, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-    """Call MLflow and return its answer; turn what it raises into one of three errors by what to do about it.
+    """Call MLflow and return its answer; turn every error into one of three, by what to do about it.
 
     Args:
         client: an MlflowClient, which is asked whether the server answers at all.
         function: one of its methods.
         arguments: arguments of the method.
-        named: further ones.
+        named: its keyword arguments.
 
     Raises:
         RefusedError: MLflow will refuse the same call again.

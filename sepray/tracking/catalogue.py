@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from .connection import import_mlflow
-from .models import connected, quoted
+from .models import connected
 from .packaged_model import DESCRIPTION, ModelError, describe_folder
+from .stored_forms import quoted
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,9 @@ class RegisteredModel:
         version: number of the version.
         aliases: aliases of the version, e.g. ``champion``, sorted.
         registered: local time of the registration.
-        described: metadata of the packaged model (sources, sample rate, metric, task, study); empty where its files
-            cannot be read, or are not sepray's.
-        score: the metric on the test split at the registration; None where the version's run does not tell.
+        described: metadata of the packaged model (sources, sample rate, metric, task, study); empty if its files cannot
+            be read, or are not sepray's.
+        score: the metric on the test split at the registration; None if the version's run does not have it.
     """
 
     name: str
@@ -77,7 +78,7 @@ def _version(client: Any, version: Any, aliases: tuple[str, ...]) -> RegisteredM
 
 
 def _moment(milliseconds: Any) -> datetime.datetime:
-    """Return a time since 1970 as local time; 1970 for one that cannot be, as others may write into a database."""
+    """Return milliseconds since 1970 as local time; 1970 itself for a value that is no such time."""
     try:
         return datetime.datetime.fromtimestamp(milliseconds / 1000)
     except (OverflowError, ValueError, TypeError, OSError):
@@ -106,7 +107,7 @@ def _run(client: Any, run_id: str | None) -> Any:
 
 
 def all_found(search: Any, **arguments: Any) -> list[Any]:
-    """Return the results of a search of the MlflowClient, of all its pages."""
+    """Return the results of all pages of a search of the MlflowClient."""
     results: list[Any] = []
     token: str | None = None
     while True:

@@ -22,7 +22,7 @@ def connect(uri: str) -> Any:
     """Return an MlflowClient that has had an answer to its first request.
 
     Raises:
-        Exception: there is no answer; MLflow passes on errors of the server, of the network and of its database.
+        Exception: there is no answer. MLflow passes on any error of the server, the network or the database.
     """
     mlflow = import_mlflow()
     if uri.startswith("sqlite:///"):
@@ -35,7 +35,7 @@ def connect(uri: str) -> Any:
 
 
 def import_mlflow() -> Any:
-    """Import mlflow (seconds at first) without its usage reports and log lines."""
+    """Import mlflow, which takes seconds the first time, without its usage reports and log lines."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     import mlflow
@@ -47,7 +47,7 @@ def import_mlflow() -> Any:
 
 @contextlib.contextmanager
 def registry_at(uri: str) -> Iterator[None]:
-    """Let MLflow's own global address of the registry be ``uri`` until the block ends, then what it was before."""
+    """Set MLflow's global address of the registry to ``uri`` until the block ends, then back to what it was."""
     mlflow, variable = import_mlflow(), "MLFLOW_REGISTRY_URI"
     from mlflow.tracking._model_registry import utils
 
@@ -66,7 +66,7 @@ def _create(path: Path) -> None:
     """Create MLflow's database if there is none.
 
     MLflow takes seconds for its migrations. When two processes migrate at once, or one is killed meanwhile, the file
-    stays unusable. So one process makes it under a temporary name and then links it to its own.
+    stays unusable. So one process makes the file under a temporary name, and then links it to the right name.
     """
     if path.exists():
         return

@@ -1,4 +1,4 @@
-"""Finds and deletes what MLflow has of a study: runs, which can be restored, and versions of registered models."""
+"""Finds and deletes a study's runs in MLflow, which can be restored, and its versions of registered models."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .catalogue import all_found
-from .models import connected, quoted
+from .models import connected
 from .run_finding import STUDY_TAG
+from .stored_forms import quoted
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class TrackedStudy:
-    """What MLflow has of a study.
+    """A study's runs and models in MLflow.
 
     Attributes:
         runs: ids of its runs that are not deleted, the study's own run last.
-        versions: versions of registered models that come from it.
+        versions: its versions of registered models.
     """
 
     runs: tuple[str, ...]
@@ -40,10 +41,10 @@ class TrackedStudy:
 
 
 def tracked(study: str, uri: str) -> TrackedStudy:
-    """Return what MLflow has of a study.
+    """Return a study's runs and versions of models in MLflow.
 
     Args:
-        study: identity of the study among all others on the server, as ``Tracker`` was given it.
+        study: identity of the study among all others on the server, as for ``Tracker``.
         uri: address of MLflow.
 
     Raises:
@@ -64,7 +65,7 @@ def tracked(study: str, uri: str) -> TrackedStudy:
 
 
 def delete_runs(runs: Sequence[str], uri: str) -> None:
-    """Delete runs, in their order. They can be restored until ``mlflow gc``.
+    """Delete runs, in the given order. They can be restored until ``mlflow gc``.
 
     Raises:
         UnreachableError: the server does not answer.
@@ -75,7 +76,7 @@ def delete_runs(runs: Sequence[str], uri: str) -> None:
 
 
 def delete_versions(versions: Sequence[ModelVersion], uri: str) -> None:
-    """Delete versions of registered models for good, and the logged models that no other version is made of.
+    """Delete versions of registered models for good, and their logged models unless another version has the same one.
 
     Raises:
         UnreachableError: the server does not answer.

@@ -1,10 +1,10 @@
-"""Delivers operations from the outbox to MLflow, so that a repetition after any interruption changes nothing.
+"""Delivers operations from the outbox to MLflow; a delivery that is repeated after an interruption changes nothing.
 
 Runs are found again by their tags (``run_finding``). Metrics carry the time of their epoch: MLflow keeps one row for
-the same key, step, time and value. To a run that another outbox has delivered to, no epoch is sent that MLflow has
-already. Equal parameters and tags are overwritten by the same values.
+the same key, step, time and value. If another outbox has delivered to a run before, epochs that MLflow has already are
+not sent again. Parameters and tags are overwritten with the same values.
 
-The operations of a trial whose run a user has deleted in MLflow are kept as refused.
+If a user has deleted a trial's run in MLflow, the trial's operations are kept as refused.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .stored_operations import is_sound
 
 ENTRIES_A_REQUEST = {"metrics": 800, "params": 100, "tags": 100}  # MLflow's limits: 1000 together, 100, 100
 _DAMAGED = "it is not as sepray writes it"
-ATTEMPTS = 8  # of a run whose operations fail although the server answers
+ATTEMPTS = 8  # to deliver the operations of a run that fail although the server answers
 
 
 @dataclass
 class _Update:
-    """The waiting operations of one run, merged. Their order matters only to tags, status and name: the last wins."""
+    """The waiting operations of one run, merged; of several values of a tag, a status or a name the last one counts."""
 
     key: RunKey
     operations: list[Operation] = field(default_factory=list)
@@ -98,9 +98,9 @@ class Delivery:
         return self._client
 
     def deliver(self, limit: int) -> tuple[int, str | None]:
-        """Deliver the oldest operations; return how many were settled, and what went wrong with the others.
+        """Deliver the oldest operations; return how many were settled, and why others were not (None: all were).
 
-        Settled are those that MLflow took, and those that it refused for good.
+        An operation is settled once MLflow has taken it, or has refused it for good.
 
         Args:
             limit: number of operations at most.
@@ -116,7 +116,7 @@ class Delivery:
         for operation in sound:
             updates.setdefault(operation.key, _Update(operation.key)).add(operation)
         if updates:
-            _ = self.client  # connected first: the outbox forgets the runs of another address then
+            _ = self.client  # connects first, because the outbox then forgets the runs of another address
         settled, trouble, blocked = len(damaged), None, set()  # blocked: studies whose own run cannot be created yet
         for update in sorted(updates.values(), key=lambda update: update.key.label != ""):  # a study's own run first
             if update.key.study in blocked:
@@ -225,7 +225,11 @@ class Delivery:
             self.call(self.client.log_artifact, run_id, str(path), folder or None)
 
     def _require_own_location(self, run_id: str) -> None:
-        """Refuse a run whose files would go to a folder that is not its experiment's, or to another's machine."""
+        """Refuse a run whose files would go to a folder that is not its experiment's, or to an unknown host.
+
+        Raises:
+            RefusedError: the files would go there.
+        """
         if run_id not in self._placed:
             info = self.call(self.client.get_run, run_id).info
             if info.experiment_id not in self._experiments:
@@ -237,7 +241,7 @@ class Delivery:
             self._placed.add(run_id)
 
     def _default_location(self) -> str | None:
-        """Return where the files of the experiment are that every server has; None where it does not tell."""
+        """Return where the files of the default experiment are; None if the server does not tell."""
         try:
             return str(self.call(self.client.get_experiment, DEFAULT_EXPERIMENT).artifact_location)
         except RefusedError:

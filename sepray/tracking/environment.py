@@ -65,13 +65,13 @@ def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
     """Return the address to track to, absolute where it is a file.
 
     Args:
-        uri: address, or path of an SQLite file; None: the variable MLFLOW_TRACKING_URI or else ``mlflow.db``, which a
-            bare ``mlflow ui`` that is started in ``folder`` reads.
+        uri: address, or path of an SQLite file; None: the environment variable MLFLOW_TRACKING_URI, or else
+            ``mlflow.db``, which ``mlflow ui`` reads when it is started in ``folder`` without arguments.
         folder: relative paths start here; default: the current folder.
 
     Raises:
-        UsageError: another user has put a link in the place of the file, or it has a view in the place of one of
-            MLflow's tables, or a trigger on one: rows would change by themselves, or a query go on for ever.
+        UsageError: another user has put a link in the place of the file, or the file has a view in the place of one of
+            MLflow's tables or a trigger on one, which could change rows or run for ever.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if "://" not in uri:
@@ -88,10 +88,10 @@ def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
 
 
 def artifact_location(uri: str, experiment: str) -> str | None:
-    """Return the folder for an experiment's artifacts: ``mlruns`` beside a local database; None: the server decides.
+    """Return the folder for an experiment's artifacts, in ``mlruns`` beside a local database; None: the server decides.
 
-    A bare ``mlflow ui`` reads such a folder and shows the artifacts; ``mlflow-artifacts:`` addresses could not be read
-    without a running server.
+    ``mlflow ui`` without arguments shows the artifacts in such a folder. Addresses of ``mlflow-artifacts:`` could not
+    be read without a running server.
     """
     if not uri.startswith("sqlite:///"):
         return None
@@ -99,7 +99,7 @@ def artifact_location(uri: str, experiment: str) -> str | None:
 
 
 def environment_tags(lock_file: Path | None = None, folder: Path | None = None) -> dict[str, str]:
-    """Return tags that say what code ran on what: git commit, lock file, versions, platform, script, user.
+    """Return tags that say which code ran where: git commit, lock file, versions, platform, script, user.
 
     Args:
         lock_file: file of pinned versions, of which the SHA-256 is kept.
@@ -115,7 +115,7 @@ def environment_tags(lock_file: Path | None = None, folder: Path | None = None) 
         tags["mlflow.user"] = getpass.getuser()
     if lock_file is not None and lock_file.is_file():
         tags["lock_file.sha256"] = hashlib.sha256(lock_file.read_bytes()).hexdigest()
-    commit = None if _has_no_file(folder or Path.cwd()) else _git(folder, "rev-parse", "HEAD")
+    commit = None if _would_block_git(folder or Path.cwd()) else _git(folder, "rev-parse", "HEAD")
     if commit:
         tags["mlflow.source.git.commit"] = commit
         changed = None if _runs_commands(folder) else _git(folder, "status", *_OF_ITS_OWN_FILES)
@@ -124,18 +124,18 @@ def environment_tags(lock_file: Path | None = None, folder: Path | None = None) 
     return tags
 
 
-def _has_no_file(folder: Path) -> bool:
-    """Say whether a repository that git would find has a pipe or a device in the place of a file that git reads.
+def _would_block_git(folder: Path) -> bool:
+    """Say whether the repository that git would find has a pipe or a device in the place of a file that git reads.
 
-    Git would wait for it, or read it for ever, even before it looks at whose repository it is. Only files that git
-    always reads are looked at; for others, which settings or folders of the tree may name, git has five seconds.
+    Git would wait for it, or read it for ever, before it even checks whose repository it is. Only files that git always
+    reads are checked. Settings and folders of the tree may name others, so git also has a time limit of five seconds.
     """
     for above in (folder.absolute(), *folder.absolute().parents):
         found = above / ".git"
         if os.path.isfile(found):
             found = above / _named_in(found, "gitdir:")
         elif not os.path.isdir(found):
-            found = above  # which may be a repository without a tree
+            found = above  # it may be a repository without a working tree
             if not os.path.isdir(above / "objects"):
                 continue
         common = found / _named_in(found / "commondir", "")
@@ -146,7 +146,7 @@ def _has_no_file(folder: Path) -> bool:
 
 
 def _named_in(file: Path, before: str) -> str:
-    """Return the path that a file of git's names behind a word; "." where it names none."""
+    """Return the path that a file of git's names after a word; "." if it names none."""
     try:
         with open_regular(file, follow=True) as opened:
             text = os.fsdecode(opened.read(_LONGEST_PATH))
@@ -163,10 +163,10 @@ def _version(package: str) -> str | None:
 
 
 def _runs_commands(folder: Path | None) -> bool:
-    """Say whether a repository's own settings have commands that ``git status`` would run, as one of a stranger's may.
+    """Say whether a repository's own settings, which a stranger may have made, have commands that ``git status`` runs.
 
-    They are filters, and what fetches files that a partial clone lacks. Where git does not say, they count as there.
-    Hooks, the file system monitor and submodules, which have settings of their own, are left out in any case.
+    Such settings are filters, and commands that fetch the missing files of a partial clone. If git does not tell, the
+    answer is yes. Hooks, the file system monitor and submodules are switched off in any case.
     """
     pattern = r"^(filter\..*\.(clean|process)|extensions\.partialclone|remote\..*\.promisor)$"
     found = _git(folder, "config", "--show-scope", "--get-regexp", pattern, allowed=(0, 1))  # 1: there are none
@@ -174,7 +174,7 @@ def _runs_commands(folder: Path | None) -> bool:
 
 
 def _git(folder: Path | None, *arguments: str, allowed: tuple[int, ...] = (0,)) -> str | None:
-    """Return what git says, as a repository's own settings have it do nothing; None where it fails."""
+    """Return what git prints, run without the hooks and monitors of a repository; None if it fails."""
     command = ["git", *_NO_COMMANDS, *arguments]
     environment = os.environ | _NO_FETCHING
     try:

@@ -1,11 +1,18 @@
-"""Script: loads a packaged model, and separates with it, where neither sepray nor the user's modules can be imported.
+"""Script: loads a packaged model and separates with it, while neither sepray nor the user's modules can be imported.
 
-Imports only the standard library. Reads its settings as one JSON object from standard input: ``path`` (the value of
-``sys.path``, first the folder of the copied package), ``refused`` (top-level names that cannot be imported), ``loader``
-(module), ``data`` (folder) and ``example`` (NPY file of mixtures ``[batch, channel, *signal]``). Writes one JSON object
-to standard output: ``{"works": true}``, ``{"works": false, "error": ..., "loaded": ...}`` (whether the model was loaded
-and failed to separate), or ``{"error": ...}`` if that says nothing of the model: the libraries that every model needs
-cannot be imported, or the memory does not suffice.
+Imports only the standard library. Reads its settings as one JSON object from standard input:
+
+- ``path``: the value of ``sys.path``, which begins with the folder of the copied package.
+- ``refused``: top-level names that cannot be imported.
+- ``loader``: module that loads the model; ``data``: folder that it loads from.
+- ``example``: NPY file of mixtures ``[batch, channel, *signal]``.
+
+Writes one JSON object to standard output:
+
+- ``{"works": true}``
+- ``{"works": false, "error": ..., "loaded": ...}``; ``loaded`` is true if the model was loaded and failed to separate.
+- ``{"error": ...}`` if the failure says nothing about the model: the libraries that every model needs cannot be
+  imported, or there is too little memory.
 """
 
 from __future__ import annotations
@@ -40,7 +47,7 @@ class Refusal(MetaPathFinder):
 
 
 def verdict(settings: dict[str, Any]) -> dict[str, Any]:
-    """Load the model and separate the example; return what came of it."""
+    """Load the model and separate the example; return the JSON object for standard output."""
     sys.path[:] = settings["path"]
     sys.meta_path.insert(0, Refusal(settings["refused"]))
     try:
@@ -52,7 +59,7 @@ def verdict(settings: dict[str, Any]) -> dict[str, Any]:
     try:
         model = importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
         loaded = True
-        model = getattr(model, "model", model)  # without the limits of a server, which make other errors of its own
+        model = getattr(model, "model", model)  # without a server's limits, which turn errors into refusals
         _separate(model, settings["example"])
     except Exception as error:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch raises a RuntimeError
@@ -85,7 +92,7 @@ def main() -> None:
     """Run the script."""
     settings = json.load(sys.stdin)
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a separator prints is no answer
+    os.dup2(2, 1)  # a separator that prints must not write into the answer
     json.dump(verdict(settings), answers)
     answers.close()
 

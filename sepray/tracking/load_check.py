@@ -1,4 +1,4 @@
-"""Loads a packaged model once in a clean process and separates with it: one that cannot is never registered."""
+"""Loads a packaged model once in a clean process and separates with it; a model that fails is never registered."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def require_working(model: Path, package: str, files: Mapping[str, Path], exampl
         example: mixtures ``[batch, channel, *signal]`` to separate.
 
     Returns:
-        None where the model was loaded and separated the example. Where the process itself failed (it could not be
-        started, was killed, had too little memory, or took more than ``TIMEOUT`` seconds) nothing is known of the
-        model, and this is the reason.
+        None if the model was loaded and separated the example. If the process itself failed, nothing is known about the
+        model, and the result is the reason: it could not be started, was killed, had too little memory, or took more
+        than ``TIMEOUT`` seconds.
 
     Raises:
         PackagingError: the model cannot be loaded or cannot separate; the message says which import is missing, or what
@@ -76,13 +76,13 @@ def _reason(error: Exception) -> str:
         return f"no answer in {TIMEOUT:.0f} s"
     if isinstance(error, subprocess.CalledProcessError):
         lines = str(error.stderr).strip().splitlines()
-        # A secret that is cut is none that is known.
+        # Masked before it is cut: a part of a secret would not be recognised.
         return f"the process ended with status {error.returncode}" + (f": {mask(lines[-1])[:200]}" if lines else "")
     return mask(str(error))
 
 
 def _libraries(files: Mapping[str, Path]) -> list[str]:
-    """Return ``sys.path`` without the folders in which the user's own modules lie."""
+    """Return ``sys.path`` without the folders of the user's own modules."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     folders = {Path.cwd(), *([Path(script).resolve().parent] if script else [])}
     for name, path in files.items():

@@ -25,10 +25,10 @@ from .served import ServedModel
 
 ITEMS_AT_ONCE = 256
 VALUES_AT_ONCE = 2**22
-"""Most values of mixtures that are separated at once: a batch has fewer items the longer they are."""
+"""Most values of mixtures that are separated at once; so a batch of long items has fewer of them."""
 _TIMES_WEIGHTS, _BESIDE_WEIGHTS = 4, 2**28
-"""Most bytes that are allocated to build a separator: so many times those of its file, and so many more."""
-_MOST_TENSORS = 20_000  # that are made to build a separator: settings of millions of layers would be built for hours
+"""The most bytes that building a separator may allocate: this multiple of the size of its weights, plus these bytes."""
+_MOST_TENSORS = 20_000  # that building a separator may make: one of millions of layers would take hours
 _MAKERS = frozenset(
     {
         torch.empty,
@@ -68,10 +68,11 @@ class SeparationModel:
             params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
 
         Raises:
-            ValueError: no real numbers, another number of dimensions or channels, or a device that is not here.
+            ValueError: the mixtures are no real numbers or have another number of dimensions or channels, or this
+                machine has no such device.
         """
         given = np.asarray(data)
-        if given.dtype.kind not in "biuf":  # NumPy makes numbers of dates, and forgets imaginary parts
+        if given.dtype.kind not in "biuf":  # NumPy would turn dates into numbers, and drop imaginary parts
             raise ValueError(f"mixtures are real numbers, not {given.dtype}")
         array = given.astype(np.float32, copy=False)
         if array.ndim != 2 + len(self.signal.shape) or array.shape[1] != self.signal.channels:
@@ -88,7 +89,7 @@ class SeparationModel:
         return torch.cat(parts).numpy()
 
     def _move(self, device: torch.device) -> None:
-        """Move the weights to a device; where it does not take all of them, back to the CPU."""
+        """Move the weights to a device; if it does not take all of them, move them back to the CPU."""
         try:
             self.separator.to(device)
         except Exception:
@@ -115,13 +116,13 @@ def _device(name: str) -> torch.device:
 
 
 def _load_pyfunc(folder: str) -> ServedModel:
-    """Build the separator and load its weights; called by MLflow with that folder."""
+    """Build the separator and load its weights; MLflow calls this with the folder ``data/separator``."""
     root = __name__.rpartition(".tracking.")[0]
     return ServedModel(load(folder, importlib.import_module(f"{root}.{described(folder)['module']}").Config))
 
 
 def described(folder: str) -> dict[str, Any]:
-    """Return which module a separator is in (by its name in the package), its configuration and its signal, as JSON."""
+    """Return the content of ``separator.json``: the separator's module, configuration and signal, as JSON values."""
     description: dict[str, Any] = json.loads((Path(folder) / "separator.json").read_text(encoding="utf-8"))
     return description
 
@@ -138,7 +139,7 @@ def load(folder: str, config_class: Any) -> SeparationModel:
 
 
 class _Bounded(TorchFunctionMode):
-    """Refuses tensors that together would be larger than a model with so many weights needs, before they are made."""
+    """Refuses to make tensors that are together larger than a model with such weights can need."""
 
     def __init__(self, most: int) -> None:
         """Allow so many bytes."""
@@ -146,7 +147,7 @@ class _Bounded(TorchFunctionMode):
         self._left, self._tensors = most, _MOST_TENSORS
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Make a tensor if there is room for it; anything else is done as it is.
+        """Make a tensor if there is room for it; other functions are called as usual.
 
         Raises:
             ValueError: there is no room for the tensor.

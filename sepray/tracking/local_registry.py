@@ -1,7 +1,6 @@
 """Looks a model up in a local registry's SQLite file, because MLflow and its store take seconds to import.
 
-It says what a model address certainly lacks, and where a model's folder is; whatever it does not understand is left to
-MLflow.
+It finds out whether an address has no model, and where the folder of a model is. If it cannot tell, MLflow is asked.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ _DELETED = "Deleted_Internal"  # MLflow keeps the row of a version that was dele
 
 
 def missing_part(model: str, uri: str) -> str | None:
-    """Return what is missing in the registry of ``models:/name@alias`` or ``models:/name/3``, as a clause.
+    """Return a clause that says which part of ``models:/name@alias`` or ``models:/name/3`` the registry lacks.
 
-    None where nothing is missing, or where this cannot be told: another form of address, a server, a locked file, the
-    tables of another version of MLflow.
+    The result is None if nothing is missing, or if that cannot be told: for another form of address, a server, a locked
+    file, or the tables of another version of MLflow.
 
     Args:
         model: address of the model.
@@ -49,8 +48,8 @@ def missing_part(model: str, uri: str) -> str | None:
 def model_folder(model: str, uri: str) -> Path | None:
     """Return the local folder of ``models:/name@alias``, ``models:/name/3`` or ``models:/m-0a1b``.
 
-    None where there is no such folder with a packaged model, or where this cannot be told (see ``missing_part``): the
-    files may be in an object store, or with a tracking server.
+    The result is None if there is no such folder with a packaged model, or if that cannot be told (``missing_part``).
+    The files may also be in an object store, or with a tracking server.
 
     Args:
         model: address of the model.
@@ -71,7 +70,7 @@ def model_folder(model: str, uri: str) -> Path | None:
 
 
 def _registered(connection: sqlite3.Connection, model: str) -> str | None:
-    """Return where the files of a registered version are, as MLflow was told."""
+    """Return where the files of a registered version are, as MLflow's tables say."""
     match = _MODEL.fullmatch(model)
     if match is None:
         return None
@@ -94,7 +93,7 @@ def _registered(connection: sqlite3.Connection, model: str) -> str | None:
 
 
 def _only(connection: sqlite3.Connection, query: str, *values: str | None) -> str | None:
-    """Return the value that a query finds; None where it finds none, or several (workspaces with the same names)."""
+    """Return the value that a query finds; None if it finds none, or several (workspaces may share names)."""
     rows = connection.execute(query, values).fetchmany(2)
     return str(rows[0][0]) if len(rows) == 1 and rows[0][0] is not None else None
 

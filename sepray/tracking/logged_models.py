@@ -1,4 +1,4 @@
-"""Writes what MLflow keeps of a packaged model beside the registry: files, scores, their data, its versions."""
+"""Writes the logged model of MLflow that a registered version points to: files, scores, data and versions."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .stored_forms import NOTE, as_key, digest, inherited, now
 
 DIGEST_TAG = "sepray.digest"
 _VERSIONS = "mlflow.modelVersions"
-"""Tag of a logged model from which its page shows the registered versions: a list of name and version, as JSON."""
+"""Tag of a logged model: a JSON list of names and versions, which its page shows as the registered versions."""
 
 
 class Scored(NamedTuple):
-    """What a model scored.
+    """Scores of a model.
 
     Attributes:
         metrics: values by name.
-        dataset: name of the data, as the tracker has logged them.
+        dataset: name of the data, as the tracker has logged it.
         fingerprint: digest of the data's content.
     """
 
@@ -44,12 +44,12 @@ def digest_of(folder: Path) -> str:
 
 
 def log(client: Any, run_id: str, folder: Path, name: str) -> str:
-    """Upload a model unless the run has it; return its id.
+    """Upload a model unless the run has it; return the id of the logged model.
 
-    An interrupted upload is repeated into the same model, and so is one whose files were deleted since.
+    If an upload was interrupted, or its files were deleted since, the files are sent to the same logged model again.
 
     Raises:
-        ModelError: the files would go to a folder of this machine that is not the experiment's, or to another host.
+        ModelError: the files would go to a folder of this machine that is not the experiment's, or to an unknown host.
         UnreachableError: the store of the artifacts does not answer.
     """
     from mlflow.entities import LoggedModelOutput
@@ -123,10 +123,10 @@ def _upload(client: Any, model_id: str, folder: Path) -> None:
 
 
 def log_scores(client: Any, run_id: str, model_id: str, scored: Scored) -> None:
-    """Log what a model scored, linked to the data, unless it is logged already; the run gets these metrics too.
+    """Log a model's scores, linked to the data, unless they are logged already; the run gets these metrics too.
 
-    The time is that of the model, so that a repetition after a lost answer adds nothing; of scores that have changed it
-    is now. Scores that are not finite are left out: MLflow's databases would show 0.
+    New scores carry the time of the model, so that a repetition after a lost answer adds nothing. Scores that have
+    changed carry the present time. Scores that are not finite are left out: MLflow's databases would show 0.
     """
     from mlflow.entities import Metric
 
@@ -145,9 +145,9 @@ def log_scores(client: Any, run_id: str, model_id: str, scored: Scored) -> None:
 
 
 def describe(client: Any, model_id: str, name: str, version: str, description: str) -> None:
-    """Tell a logged model that it is a version of a registered model, and describe it.
+    """Note on a logged model that it is a version of a registered model, and give it a description.
 
-    Servers do the first by themselves when a version is made, local databases do not.
+    A server notes the version by itself when it is made; a local database does not.
     """
     told = client.get_logged_model(model_id).tags
     versions = _listed(told.get(_VERSIONS))
@@ -159,7 +159,7 @@ def describe(client: Any, model_id: str, name: str, version: str, description: s
 
 
 def _listed(text: str | None) -> list[dict[str, Any]]:
-    """Return the versions that a model's tag lists; none where others have written something else there."""
+    """Return the versions that a model's tag lists; none if the tag is not as sepray or MLflow writes it."""
     try:
         versions = json.loads(text or "[]")
     except (ValueError, RecursionError):

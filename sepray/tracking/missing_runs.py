@@ -12,14 +12,14 @@ from .calls import FailedError, RefusedError, UnavailableError
 from .delivery import Delivery
 from .environment import REQUEST_LIMITS, default_variables, resolve_uri
 from .outbox import Outbox, Rejected, RunKey
-from .run_finding import STUDY_TAG, TRIAL_TAG
+from .run_finding import TRIAL_TAG
 from .sender import OPERATIONS_A_ROUND
 from .stored_forms import as_key, as_texts, finite_or_nan
 
 
 @dataclass(frozen=True)
 class ExpectedRun:
-    """A run that MLflow should have, with what it should hold.
+    """A run that MLflow should have, with its content.
 
     Attributes:
         label: trial or retraining, as the tracker names it; "" for the study's own run.
@@ -31,9 +31,9 @@ class ExpectedRun:
         tags: tags that the run must have; further ones may be there.
         epochs: step -> metrics that the run must have, e.g. the objective at each epoch.
         times_ms: step -> time of that epoch as it was first logged; default: the end, or else the start.
-        former_name: name that the run was begun with; a run that still has it is given its name, any other keeps its
-            own, which may be a user's.
-        inherited: tags that are added where the run has none of that name.
+        former_name: name that the run was begun with. A run that still has it is renamed to ``name``; any other name
+            stays, because a user may have given it.
+        inherited: tags that are added if the run has none of that name.
         dataset: data that the run must have as an input (``stored_forms.dataset``); None: none.
     """
 
@@ -53,7 +53,7 @@ class ExpectedRun:
 
 @dataclass
 class Reconciled:
-    """What a reconciliation changed; all zero and empty if nothing was missing.
+    """What a reconciliation changed; all counts are 0 and all lists empty if nothing was missing.
 
     Attributes:
         delivered: number of operations that were waiting in the outbox.
@@ -81,7 +81,7 @@ def reconcile(
     experiment: str = "sepray",
     wait: float = 5.0,
 ) -> Reconciled:
-    """Deliver what waits in the outbox, then compare every run with the expected one and add what is missing.
+    """Deliver the updates that wait in the outbox, then compare every run with the expected one; add what is missing.
 
     Args:
         outbox: path of the study's outbox; if it was lost, a new one is made.
@@ -110,13 +110,13 @@ def reconcile(
 
 
 def queue_everything(outbox: Path, study: str, experiment: str, expected: Sequence[ExpectedRun]) -> None:
-    """Queue all that runs of a study should hold, for an MLflow that has none of them; the outbox forgets its own.
+    """Queue the whole content of a study's runs, for an MLflow that has none of them; the outbox forgets their ids.
 
     Args:
         outbox: path of the study's outbox.
         study: identity of the study, as for the tracker.
         experiment: name of the MLflow experiment.
-        expected: the runs; that of the study, with the label "", stays open.
+        expected: the runs; the study's own run, with the label "", stays open.
 
     Raises:
         OutboxError: the outbox cannot be written.
@@ -215,39 +215,23 @@ class _Reconciliation:
 
     def _runs(self) -> dict[str, Any]:
         """Return the runs of the study that the server has, by label; deleted ones too."""
-        from mlflow.entities import ViewType
-
-        client = self.delivery.client
-        experiment = self.delivery.call(client.get_experiment_by_name, self.experiment)
+        experiment = self.delivery.call(self.delivery.client.get_experiment_by_name, self.experiment)
         runs: dict[str, Any] = {}
-        token: str | None = ""
-        while experiment is not None and token is not None:
-            page = self.delivery.call(
-                client.search_runs,
-                [experiment.experiment_id],
-                filter_string="tags.`{}` = '{}'".format(STUDY_TAG, self.study.replace("'", "''")),
-                run_view_type=ViewType.ALL,
-                order_by=["attributes.start_time ASC"],
-                max_results=500,
-                page_token=token or None,
-            )
-            for run in page:
-                label = run.data.tags.get(TRIAL_TAG, "")
-                known = self.outbox.run(RunKey(self.study, label))
-                if label not in runs or (known and known.run_id == run.info.run_id):
-                    runs[label] = run
-                if known is None and _stage(run) != "deleted":  # the outbox was lost; a model's run is found by its id
-                    self.outbox.save_run(
-                        RunKey(self.study, label), run.info.run_id, run.info.experiment_id, run.info.status
-                    )
-            token = page.token or None
+        for run in self.delivery.runs.of_study(self.study, experiment.experiment_id) if experiment is not None else ():
+            label = run.data.tags.get(TRIAL_TAG, "")
+            key = RunKey(self.study, label)
+            known = self.outbox.run(key)
+            if label not in runs or (known and known.run_id == run.info.run_id):
+                runs[label] = run
+            if known is None and _stage(run) != "deleted":  # the outbox was lost; a model's run is found by its id
+                self.outbox.save_run(key, run.info.run_id, run.info.experiment_id, run.info.status)
         return runs
 
     def _put(self, label: str, kind: str, body: dict[str, Any]) -> None:
         self.outbox.put(RunKey(self.study, label), kind, body)
 
     def _drain(self) -> int:
-        """Deliver everything that waits; return how many operations that were."""
+        """Deliver all operations that wait; return how many they were."""
         total = 0
         while self.outbox.pending():
             settled, trouble = self.delivery.deliver(OPERATIONS_A_ROUND)

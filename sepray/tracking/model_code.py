@@ -1,7 +1,7 @@
-"""The source files in a packaged model, and how they differ from the files here that they would be copies of.
+"""Reads the source files in a packaged model, and compares them with the files here that they were copied from.
 
-Source files run with all rights of whoever loads the model. Where they are what is installed here, the files here run
-instead, and nothing of the model but JSON and safetensors is used.
+Source files run with all the rights of the user who loads the model. If they equal the files that are installed here,
+those run instead, and only JSON and safetensors of the model are used.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from . import sources
 
 _LOADER = re.compile(rf"({sources.OWN}_model_[0-9a-f]{{12}})\.tracking\.loader")
 OWN_LOADER = "tracking/loader.py"
-"""File that loads the model in a process of its own; where only it differs, the one here may load the model instead."""
+"""File that loads the model. If it is the only file that differs, the one here may load the model instead."""
 _COMPILED = "__pycache__"  # never read, never copied
-_MOST_FILES, _MOST_BYTES = 10_000, 1 << 28  # of a model's code, with the data files of its packages
+_MOST_FILES, _MOST_BYTES = 10_000, 1 << 28  # of a model's code and the data files of its packages
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class ModelCode:
     """Source files of a packaged model.
 
     Attributes:
-        package: name of the package that they are.
+        package: name of the package that holds them.
         files: path in the package, with slashes -> content.
     """
 
@@ -102,19 +102,19 @@ def read(folder: Path, function: Mapping[str, Any]) -> ModelCode:
     code = folder / "code"
     found = {path.name for path in code.iterdir()} - {_COMPILED}
     if function.get("code", "code") != "code" or found != {match[1]}:
-        raise ValueError("beside its own package it brings modules")
+        raise ValueError("it brings modules beside its own package")
     package = code / match[1]
     if package.is_symlink():
         raise ValueError("its package is a link")
     below = list(itertools.islice(package.rglob("*"), _MOST_FILES + 1))
     paths = [path for path in below if path.is_file() and _COMPILED not in path.parts]
     if len(below) > _MOST_FILES or sum(path.stat().st_size for path in paths) > _MOST_BYTES:
-        raise ValueError("its code has more files, or larger ones, than any")
+        raise ValueError("its code has more files, or larger ones, than sepray packages")
     return ModelCode(match[1], {path.relative_to(package).as_posix(): path.read_bytes() for path in paths})
 
 
 def content_digest(code: ModelCode, data: Path) -> str:
-    """Return the SHA-256 of code, configuration and weights, as a model's metadata have it.
+    """Return the SHA-256 of code, configuration and weights, which a model's metadata hold as its digest.
 
     Args:
         code: the source files.
@@ -123,13 +123,15 @@ def content_digest(code: ModelCode, data: Path) -> str:
     digest = hashlib.sha256()
     for name, content in sorted((Path("code", code.package, name), content) for name, content in code.files.items()):
         digest.update(str(name).encode() + b"\0" + content + b"\0")
-    for path in sorted(path for path in data.iterdir() if path.is_file()):  # "separator" is after "code"
+    for path in sorted(path for path in data.iterdir() if path.is_file()):  # "separator" sorts after "code"
         digest.update(str(Path("separator", path.name)).encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
 def described(data: Path) -> dict[str, Any]:
-    """Return which module a separator is in (by its name in the package), its configuration and its signal, as JSON.
+    """Return the content of ``separator.json``: the separator's module, configuration and signal, as JSON values.
+
+    The module is given by its name in the package.
 
     Args:
         data: folder with ``separator.json``.
@@ -148,12 +150,12 @@ def described(data: Path) -> dict[str, Any]:
 
 
 def module_here(name: str) -> str:
-    """Return the name here of a module by its name in the package of a model."""
+    """Return the name that a module has here, given its name in the package of a model."""
     return name.removeprefix("user.") if name.startswith("user.") else f"{sources.OWN}.{name}"
 
 
 def _here(name: PurePosixPath) -> Path | None:
-    """Return the file here that a file of a model's package would be a copy of; None where there is none."""
+    """Return the file here that a file of a model's package would have been copied from; None if there is none."""
     top, *inner = name.parts[1:] if name.parts[0] == "user" else (sources.OWN, *name.parts)
     try:
         spec = importlib.util.find_spec(top.removesuffix(".py"))  # imports nothing, because it has no dots

@@ -1,6 +1,6 @@
-"""What the metadata of a packaged model must look like before anything is made of them.
+"""Checks the metadata of a packaged model before they are used.
 
-Whoever may write to a registry or a folder can change them, and no digest of older models covers them.
+Whoever may write to a registry or a folder can change them, and the digest of older models does not cover them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 from ..shapes import is_text
 
-_MOST_VALUES = 10_000_000  # of a file that describes a model, its characters among them
-_MOST_SAMPLES = 2**20  # of a frame of the STFT
-_LARGEST = 1e30  # number
-_RATES = (1.0, 1000.0)  # beats a minute
-_LONGEST_NAME = 100  # characters of a source, which becomes a part of names of files
+_MOST_VALUES = 10_000_000  # values and characters in a file that describes a model
+_MOST_SAMPLES = 2**20  # in a frame of the STFT
+_LARGEST = 1e30  # absolute value of a number
+_RATES = (1.0, 1000.0)  # least and greatest heart rate, in beats a minute
+_LONGEST_NAME = 100  # characters in the name of a source, which becomes a part of names of files
 
 
 def _is_number(value: Any) -> bool:
@@ -70,19 +70,19 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
 
 
 def is_bounded(value: Any) -> bool:
-    """Say whether values that were read from YAML stay small where they are written out.
+    """Say whether values that were read from YAML stay small when they are written out.
 
-    An alias stands for a value that is somewhere else; aliases of aliases make billions of values of a few lines.
+    An alias stands for a value that is written elsewhere. With aliases of aliases, a few lines make billions of values.
     """
     return _size(value, {}) <= _MOST_VALUES
 
 
 def _size(value: Any, known: dict[int, float]) -> float:
-    """Return how many values and characters a value has, written out; infinite if it has itself as a part.
+    """Return how many values and characters a value has when it is written out; infinite if it contains itself.
 
     Args:
         value: mappings, lists and plain values.
-        known: identity -> size of those that were counted, infinite while one is counted.
+        known: identity of a mapping or list -> its size; infinite until its parts are counted.
     """
     if not isinstance(value, Mapping | list | tuple | set | frozenset):
         return 1 + (len(value) if isinstance(value, str | bytes) else 0)
@@ -94,8 +94,8 @@ def _size(value: Any, known: dict[int, float]) -> float:
 
 
 def wrong(metadata: Mapping[str, Any]) -> str | None:
-    """Return the name of a value that sepray never writes so; None where there is none.
+    """Return the key of a value that sepray cannot have written; None if there is none.
 
-    A value that is missing is not wrong: older versions have kept fewer.
+    A missing value is not wrong: older versions wrote fewer.
     """
     return next((name for name, check in _KINDS.items() if name in metadata and not check(metadata[name])), None)

@@ -1,7 +1,7 @@
-"""Loads a model whose code is not what is installed here in a process of its own, which separates with it.
+"""Loads a model in a process of its own, which separates with it, if its code is not what is installed here.
 
-It keeps such code out of this process, and this process's secrets out of its environment. It does not confine it: it
-runs as the same user, so it is started only for code that is trusted (``trust``).
+That keeps the code out of this process, and this process's secrets out of the code's environment. It does not confine
+the code, which runs as the same user. So the process is started only for code that is trusted (``trust``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PASSED_GROUPS = ("LC_", "OMP_", "MKL_", "OPENBLAS_", "CUDA_", "NVIDIA_", "HIP_"
 
 
 class ModelProcessError(RuntimeError):
-    """What the model's code raised, by kind and message, or that its process has ended."""
+    """The model's code raised an error, whose kind and message this one has, or its process has ended."""
 
 
 class ModelProcess:
@@ -43,7 +43,8 @@ class ModelProcess:
         """Start the process and load the model.
 
         Args:
-            code: the model's source files; they are written anew, so that what runs is what was looked at.
+            code: the model's source files. They are written to a new folder, so that the files that run are those that
+                were checked.
             data: folder with ``separator.json`` and ``weights.safetensors``.
 
         Raises:
@@ -80,7 +81,7 @@ class ModelProcess:
             params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
 
         Raises:
-            ModelProcessError: the model's code raised something, or its process has ended.
+            ModelProcessError: the model's code raised an error, or its process has ended.
         """
         content = io.BytesIO()
         np.save(content, np.asarray(data, dtype=np.float32), allow_pickle=False)
@@ -108,7 +109,7 @@ class ModelProcess:
 
 
 def _is_library(entry: str) -> bool:
-    """Say whether an entry of ``sys.path`` holds what is installed, and not modules of the user's own."""
+    """Say whether an entry of ``sys.path`` holds installed modules, and not the user's own."""
     return bool(entry) and (sources.is_installed(Path(entry)) or entry.startswith((sys.prefix, sys.base_prefix)))
 
 

@@ -1,6 +1,6 @@
 """The model registry: logs packaged models into runs, registers them once, and loads them.
 
-These calls wait for the server, for seconds and not for ever; everything else goes through the outbox.
+These calls wait for the server, for seconds at most. All other updates go through the outbox.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from .logged_models import DIGEST_TAG, Scored
 from .outbox import RunKey
 from .packaged_model import DESCRIPTION, ModelError, PackagedModel, describe_folder, load_folder
 from .packaging import is_whole, package_model
+from .run_finding import STUDY_TAG
+from .stored_forms import quoted
 from .tracker import Tracker
 
 if TYPE_CHECKING:  # brings torch
@@ -41,7 +43,6 @@ __all__ = [
 ]
 
 CHAMPION = "champion"
-STUDY_TAG = "sepray.study"
 _FIRST_REQUEST = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "5", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 _LATER_REQUESTS = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "60", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
 _LOGIN_REFUSED = {"UNAUTHENTICATED", "PERMISSION_DENIED"}
@@ -62,9 +63,9 @@ def register(
 
     The logged model gets its scores, linked to their data, its description, and the version, which its page then shows.
 
-    A repetition, also after a kill in the middle, returns the same version: the digest of its content is a tag. So
-    does the same model of another retraining of the study, which stands for one whose checkpoints were lost. Its
-    description becomes the given one, and files that it has lost are uploaded again.
+    If the study has registered a model of this content before, that version is returned: a tag has the digest of its
+    content. So the call may be repeated after a kill, or for a retraining that replaces one whose checkpoints were
+    lost. The version gets the given description, and files that it has lost are uploaded again.
 
     Args:
         tracker: tracker of the study.
@@ -74,7 +75,7 @@ def register(
         tags: tags of the version.
         description: description of the version.
         scored: what the model scored; the run gets these metrics too.
-        patience: seconds to wait until everything that was put into the outbox for that run is delivered.
+        patience: seconds to wait for the delivery of the run's updates in the outbox.
 
     Raises:
         UnreachableError: the server does not answer, refuses the login or does not take the model's files.
@@ -104,7 +105,10 @@ def register(
 
 
 def _version_with(client: Any, name: str, study: str, digest: str, run_id: str) -> Any:
-    """Return the version with a content that a run, or else another run of the study, has registered; None for none."""
+    """Return the study's version with a content (digest), the given run's if it has one; None if there is none.
+
+    Versions whose run was deleted do not count, unless it is the given run.
+    """
     found = [
         version
         for version in client.search_model_versions(f"name = {quoted(name)}")
@@ -117,7 +121,7 @@ def _version_with(client: Any, name: str, study: str, digest: str, run_id: str) 
 
 
 def has_files(name: str, version: str, uri: str | None = None) -> bool:
-    """Say whether the files of a registered version are where the registry says; so are those of another tool's model.
+    """Say whether the files of a registered version are there; for a version that is no logged model, assume so.
 
     Raises:
         UnreachableError: the server or the store of the files does not answer.
@@ -129,7 +133,7 @@ def has_files(name: str, version: str, uri: str | None = None) -> bool:
 
 
 def _create(client: Any, name: str) -> None:
-    """Create a registered model unless there is one, also where another process creates it at the same moment."""
+    """Create a registered model unless there is one; another process may create it at the same moment."""
     wanted = f"name = {quoted(name)}"
     if client.search_registered_models(wanted):
         return
@@ -165,14 +169,13 @@ def incumbent(name: str, uri: str | None = None) -> str | None:
 
 
 def load(model: str, uri: str | None = None) -> PackagedModel:
-    """Return the model at ``models:/name@champion``, ``models:/name/3`` or in a local folder, loaded.
+    """Load the model at ``models:/name@champion``, ``models:/name/3`` or ``pretrained:name``, or in a local folder.
 
-    MLflow is asked for the files, and imported, only where they are not in a folder of this machine.
+    MLflow is imported, and asked for the files, only if they are in no folder of this machine.
 
     Raises:
         ModelError: there is no such model, sepray has not packaged it, its code is not trusted (see ``trust``), or it
-            cannot be loaded here (a library that it needs is missing, a file is damaged); the original error is its
-            cause.
+            cannot be loaded here: a library is missing, or a file is damaged. The original error is its cause.
         UnreachableError: the server does not answer.
     """
     if pretrained.is_pretrained(model):
@@ -182,10 +185,10 @@ def load(model: str, uri: str | None = None) -> PackagedModel:
 
 
 def files_of(model: str, uri: str | None = None) -> tuple[Path, dict[str, Any]]:
-    """Return the folder of a packaged model, none of whose code has run, and its metadata.
+    """Return the folder of a packaged model and its metadata, without running any of its code.
 
     Raises:
-        ModelError: there is no such model, or it is not what was packaged.
+        ModelError: there is no such model, or its files are not those that were packaged.
         UnreachableError: the server does not answer.
     """
     folder = _folder(model, uri)
@@ -196,7 +199,7 @@ def files_of(model: str, uri: str | None = None) -> tuple[Path, dict[str, Any]]:
 
 
 def _author(run_id: str | None, uri: str | None) -> str:
-    """Return who says to have logged a model, in words."""
+    """Return in words who has logged a model, as its run says."""
     if not run_id:
         return "of no run"
     try:
@@ -208,7 +211,7 @@ def _author(run_id: str | None, uri: str | None) -> str:
 
 
 def describe(model: str, uri: str | None = None) -> dict[str, Any]:
-    """Return the metadata that a model was packaged with (sources, sample rate, task ...), and its ``run_id``.
+    """Return the metadata that a model was packaged with (sources, sample rate, task ...) and its ``run_id``.
 
     Raises:
         ModelError: there is no such model, or sepray has not packaged it.
@@ -238,7 +241,7 @@ def as_function(loaded: PackagedModel) -> Callable[[Tensor], Tensor]:
 
 
 def _folder(model: str, uri: str | None) -> Path:
-    """Return the folder of a model's files, downloaded where they are not on this machine."""
+    """Return the folder of a model's files, which are downloaded if they are not on this machine."""
     if not model.startswith(("models:/", "runs:/")):
         if not (Path(model) / DESCRIPTION).is_file():
             raise ModelError(
@@ -260,17 +263,17 @@ def _downloaded(model: str, uri: str | None) -> Path:
             needed = f"it needs the module {error.name}, which is not installed{f'; {command}' if command else ''}"
             raise ModelError(f"{model} cannot be downloaded: {needed}") from error
         except Exception as error:
-            if isinstance(error, OSError) and error.filename is not None:  # of the network, none names a file
+            if isinstance(error, OSError) and error.filename is not None:  # errors of the network name no file
                 raise ModelError(f"{model} cannot be downloaded: {reason_of(error)}") from error
             raise UnreachableError(f"{model} cannot be downloaded: {reason_of(error)}") from error
 
 
 @contextmanager
 def connected(uri: str | None) -> Iterator[Any]:
-    """Give an MlflowClient of a server that answers; MLflow's own global addresses are ``uri`` until the block ends.
+    """Give an MlflowClient of a server that answers; MLflow's global addresses are ``uri`` until the block ends.
 
-    MLflow resolves ``models:/`` addresses through those globals, whichever client is used. That of the registry is the
-    same as that of the runs: sepray does not read MLFLOW_REGISTRY_URI, because a model and its run belong together.
+    MLflow resolves ``models:/`` addresses through those globals, whichever client is used. The registry has the same
+    address as the runs: sepray does not read MLFLOW_REGISTRY_URI, because a model and its run belong together.
 
     Raises:
         UnreachableError: the server does not answer, refuses the login, or the address cannot be used.
@@ -310,17 +313,17 @@ def _unusable(address: str, error: Exception) -> UnreachableError:
     return UnreachableError(f"MLflow at {mask(address)} {reason}")
 
 
-def quoted(name: str) -> str:
-    """Return a text as a literal of MLflow's filters."""
-    return "'{}'".format(name.replace("'", "''"))
-
-
 def _delivered_run(tracker: Tracker, label: str, patience: float) -> str:
-    """Return the id of a run once everything in the outbox for it is delivered."""
+    """Return the id of a run once all its updates in the outbox are delivered.
+
+    Raises:
+        ModelError: MLflow no longer has the run.
+        UnreachableError: the updates were not delivered within ``patience`` seconds.
+    """
     deadline = time.monotonic() + patience
     key = RunKey(tracker.study, label)
     if not tracker.pending() and label not in tracker.run_ids():
-        # It was told before, and what was told is gone: runs that were deleted for good, or a server that began anew.
+        # MLflow had the run and has lost it: it was deleted for good, or the server has a new database.
         raise ModelError(f"MLflow at {mask(tracker.uri)} has no run {label!r} of the study any more")
     while label not in (run_ids := tracker.run_ids()) or tracker.outbox.pending(key):
         if time.monotonic() > deadline:

@@ -1,7 +1,7 @@
-"""A packaged model in a local folder, loaded without MLflow, which takes seconds, and without pickle.
+"""Loads a packaged model from a local folder, without MLflow, whose import takes seconds, and without pickle.
 
-Where the source files in it are what is installed here, what is installed here builds the separator from JSON and
-safetensors. Other source files run in a process of their own, and only where the user trusts them (``trust``).
+If the source files in it equal those that are installed here, the latter build the separator from JSON and safetensors.
+Other source files run in a process of their own, and only if the user trusts them (``trust``).
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ DIGEST = "digest"
 SIGNATURE = "signature"
 """Key of the metadata with the signature of the digest and of all other metadata."""
 _DATA, _WEIGHTS = "data/separator", "weights.safetensors"
-_MOST_VALUES = 1 << 28  # of an item that a model was trained on: a gigabyte
-_NAMED = 5  # files that differ
-_LARGEST_DESCRIPTION = 1 << 24  # bytes
-_DEEPEST = 50  # levels of it
+_MOST_VALUES = 1 << 28  # in an item that a model was trained on: a gigabyte
+_NAMED = 5  # differing files that a message names
+_LARGEST_DESCRIPTION = 1 << 24  # bytes of the file MLmodel
+_DEEPEST = 50  # levels of the file MLmodel
 
-_log = logging.getLogger("sepray.models")  # without a handler of the user's, on standard error
+_log = logging.getLogger("sepray.models")  # goes to standard error, unless the user has set a handler
 
-_YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # written in C where PyYAML was built so
+_YAML: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, if PyYAML was built with it
 
 
 class _WithoutMerging(_YAML):  # type: ignore[misc]
-    """Reads no merge keys (``<<``), which nobody writes here: nested ones make billions of values while it reads."""
+    """Reads YAML without merge keys (``<<``): nested ones make billions of values, and no model has any."""
 
     def flatten_mapping(self, node: Any) -> None:
-        """Merge nothing, so that such a key is refused as one of no known kind."""
+        """Merge nothing; PyYAML then refuses a merge key as a value of an unknown kind."""
 
 
 class ModelError(UsageError):
@@ -69,7 +69,7 @@ class PackagedModel:
         folder: folder that it was loaded from.
         metadata: values that it was packaged with: sources, sample rate, task, study, digest.
         run_id: MLflow run that it was logged into; None for none.
-        separation: separator of the model, and the kind of signal that it was built for.
+        separation: the loaded separator, in this process or in one of its own.
     """
 
     folder: Path
@@ -85,7 +85,7 @@ class PackagedModel:
             params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
 
         Raises:
-            ModelError: another number of channels or axes than the model takes.
+            ModelError: the mixtures have another number of channels or axes than the model takes.
         """
         signal = self.separation.signal
         if data.ndim != 2 + len(signal.shape) or data.shape[1] != signal.channels:
@@ -115,17 +115,17 @@ def load_folder(folder: Path, name: str, author: Callable[[str | None], str] | N
     Args:
         folder: folder with the file ``MLmodel``.
         name: what messages call the model.
-        author: says of the id of the model's run whose it is, in words; default: who owns the folder.
+        author: returns in words who made the model, given the id of its run; default: the owner of the folder.
 
     Raises:
-        ModelError: sepray has not packaged the model, it is not what was packaged, its code is not trusted, or it
-            cannot be loaded here (a library that it needs is missing, a file is damaged); the original error is its
+        ModelError: sepray has not packaged the model, its files are not those that were packaged, its code is not
+            trusted, or it cannot be loaded here: a library is missing, or a file is damaged. The original error is its
             cause.
     """
     described = _read(folder, name)
     whose = (lambda: author(described.get("run_id"))) if author else lambda: _owner(folder)
     with temporary.folder("sepray-model-") as copy:
-        data = Path(copy)  # a copy: who may write to the model's folder could change what was looked at before its use
+        data = Path(copy)  # whoever may write to the model's folder could change the files after they were checked
         with _refused(name):
             code = model_code.read(folder, described["flavors"]["python_function"])
             _copy_files(folder / _DATA, data)
@@ -144,7 +144,7 @@ def _copy_files(folder: Path, to: Path) -> None:
     """Copy the files of a folder.
 
     Raises:
-        ValueError: there is no room for them, or one is too large to describe anything: a file of holes may seem to
+        ValueError: there is no room for them, or one other than the weights is too large: a sparse file may seem to
             have any size.
     """
     sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
@@ -186,7 +186,7 @@ def _separation(code: model_code.ModelCode, data: Path, is_here: bool) -> Separa
 
 
 def _check_signal(name: str, signal: Signal) -> None:
-    """Refuse a model whose signal is impossible: separation would fail late, or take all of the memory.
+    """Refuse a model whose signal is impossible: separation would fail late, or fill the memory.
 
     Raises:
         ModelError: the signal is impossible.
@@ -196,13 +196,13 @@ def _check_signal(name: str, signal: Signal) -> None:
     try:
         signal_checks.check_signal(signal, any_names=True)
         if math.prod(signal.shape) * signal.channels > _MOST_VALUES:
-            raise UsageError(f"signal.shape {signal.shape!r} of {signal.channels!r} channels is longer than any")
+            raise UsageError(f"signal.shape {signal.shape!r} of {signal.channels!r} channels is too large")
     except UsageError as error:
         raise ModelError(f"{name} cannot be loaded: {in_one_line(str(error))[:500]}") from None
 
 
 def _module(code: model_code.ModelCode, data: Path) -> str:
-    """Return the name here of the module that a model's separator is in.
+    """Return the name that the module of a model's separator has here.
 
     Raises:
         ValueError: the model has no such module.
@@ -218,11 +218,12 @@ def _may_import(
 ) -> bool:
     """Say whether this process may import the separator's module, which is installed here.
 
-    Any installed module could be named, also one that does things when it is imported. What no separator of sepray, no
-    package and no command of this user's names is not imported here; a consent starts a process of its own for it.
+    A model could name any installed module, even one that does things when it is imported. So a module is imported here
+    only if it is sepray's, a plug-in's, or one that a command of this user has named (``registry.require_named``). With
+    the user's consent any other is imported in a process of its own.
 
     Raises:
-        ModelError: the process may not, and the user has not consented; or the model has no such module.
+        ModelError: the module may not be imported, and the user has not consented; or the model has no such module.
     """
     with _refused(name):
         module = _module(code, data)
@@ -233,20 +234,23 @@ def _may_import(
     except registry.UnknownNameError:
         if trust.consented():
             return False
-        beside = f". The latter runs its own {', '.join(differing)}, which is not what is installed here, as you"
+        beside = f". The flag also runs the model's own {', '.join(differing)}, which is not what is installed here"
         raise ModelError(
-            f"{name} ({author()}) would import {module}, which no command of yours has named here. If you know it: "
-            f"{own_modules.how_to_trust(module)}, or --trust-model-code (Python: trust_model_code=True; any command: "
-            f"{trust.CONSENT}=1){beside if differing else ''}"
+            f"{name} ({author()}) would import {module}, which no command of yours has named here. If you trust it, "
+            f"set {own_modules.how_to_trust(module)}, or give --trust-model-code (Python: trust_model_code=True; any "
+            f"command: {trust.CONSENT}=1){beside if differing else ''}"
         ) from None
     return True
 
 
 def _require_sealed(name: str, digest: str, metadata: Mapping[str, Any]) -> bool:
-    """Refuse a model that is not what was packaged, or that the user's key has not signed; say whether it has.
+    """Refuse a model whose files have changed since it was packaged, or that the user's key has not signed.
+
+    Returns:
+        Whether the user's key has signed the model; False too if there is no key.
 
     Raises:
-        ModelError: the model is not what was packaged, or the user's key has not signed it.
+        ModelError: the files have changed, or there is a key and it has not signed the model.
     """
     if metadata[DIGEST] != digest:
         raise ModelError(f"{name} cannot be loaded: its files are not those that were packaged (another digest)")
@@ -269,9 +273,9 @@ def _require_sealed(name: str, digest: str, metadata: Mapping[str, Any]) -> bool
 def _require_trusted(
     name: str, folder: Path, code: model_code.ModelCode, signed: bool, differing: list[str], author: Callable[[], str]
 ) -> None:
-    """Refuse code that is not what is installed here, unless this user's studies wrote it, or the user trusts it.
+    """Refuse code that is not what is installed here, unless this user's studies packaged it, or the user trusts it.
 
-    What differs is named wherever it runs by a consent.
+    If it runs because the user consented, a warning names the files that differ.
 
     Raises:
         ModelError: the code is not trusted; the message says whose model it is and what differs.
@@ -289,7 +293,7 @@ def _require_trusted(
 
 
 def _owner(folder: Path) -> str:
-    """Return whose a folder is, in words."""
+    """Return in words who owns a folder's file ``MLmodel``."""
     number = (folder / DESCRIPTION).stat().st_uid
     try:
         return f"files of {pwd.getpwuid(number).pw_name}"
@@ -307,34 +311,34 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
         with open_regular(folder / DESCRIPTION, follow=True) as file:
             text = file.read(_LARGEST_DESCRIPTION + 1).decode()
         if len(text) > _LARGEST_DESCRIPTION:
-            raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} is larger than any description")
+            raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} is too large")
         _refuse_deep(text, name)
         described: Any = yaml.load(text, _WithoutMerging)
         if not model_metadata.is_bounded(described):
-            raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} repeats itself without end or measure")
+            raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} repeats its values too often")
     flavors = described.get("flavors") if isinstance(described, dict) else None
     function = flavors.get("python_function") if isinstance(flavors, dict) else None
     if not function or not isinstance(function, dict):
-        raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} describes no model of Python")
+        raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} describes no Python model")
     metadata = described.get("metadata") or {}
     if not isinstance(metadata, dict) or DIGEST not in metadata:
         raise ModelError(f"{name} is a model of MLflow, but not one that sepray packaged")
     if wrong := model_metadata.wrong(metadata):
         raise ModelError(
-            f"{name} cannot be loaded: its file {DESCRIPTION} says a {wrong} that sepray does not write; use "
-            "another version"
+            f"{name} cannot be loaded: its file {DESCRIPTION} has a {wrong} that sepray does not write; use another "
+            "version"
         )
     if not isinstance(described.get("run_id"), str | None):
-        raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} says a run that is none of MLflow's")
+        raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} has a run_id that is no text")
     content: dict[str, Any] = described
     return content
 
 
 def _refuse_deep(text: str, name: str) -> None:
-    """Refuse YAML of many levels, by what its parser yields one after the other: to build it ends the process.
+    """Refuse YAML with too many levels, which are counted while it is parsed: building its values would crash Python.
 
     Raises:
-        ModelError: it has too many.
+        ModelError: it has too many levels.
     """
     level = 0
     for event in yaml.parse(text, _YAML):
@@ -355,6 +359,6 @@ def _refused(name: str) -> Iterator[None]:
             f"{name} cannot be loaded: it needs the module {error.name}, which is not installed"
         ) from error
     except Exception as error:
-        kind = "" if type(error).__name__ == "ModelProcessError" else f"{type(error).__name__}: "  # which says it
+        kind = "" if type(error).__name__ == "ModelProcessError" else f"{type(error).__name__}: "  # that one has a kind
         lines = mask(str(error)).strip().splitlines() or [""]
         raise ModelError(f"{name} cannot be loaded: {kind}{lines[0][:500]}") from error

@@ -36,27 +36,27 @@ def package_model(
 ) -> str:
     """Write a pyfunc model into ``folder``, replacing what is there; return the digest of its content.
 
-    It holds the weights (safetensors), the configuration (JSON), copies of the source files that the
-    separator needs, under a package name of their own, with the data files of its installed package, the signature, an
-    example of the input, and the pinned versions of what it imports. No server is needed.
+    The model holds the weights (safetensors), the configuration (JSON), MLflow's signature, an example of the input,
+    and the pinned versions of what it imports. It also holds copies of the source files that the separator needs, in a
+    package with a name of its own, and the data files of the separator's installed package. No server is needed.
 
-    Where ``SEPRAY_MODEL_KEY`` is set, the digest and the metadata are signed with it. This user's list of trusted code
-    gets the digest of the source files, so that their own models load after the source files have changed.
+    If ``SEPRAY_MODEL_KEY`` is set, the digest and the metadata are signed with it. The digest of the source files is
+    added to this user's list of trusted code, so that the model still loads here after the files have changed.
 
-    The model is loaded in a clean process, and separates the example there, before it takes its place. Where that
-    process itself fails (no memory for it, two minutes passed), the model is kept, with a warning: a trained model is
+    Before the model takes its place, it is loaded in a clean process and separates the example there. If that process
+    itself fails (it has too little memory, or takes two minutes), the model is kept, with a warning: a trained model is
     worth more than its check.
 
     Args:
         folder: where the model is written.
         separator: the trained separator.
-        config: the configuration that built it; its module is the separator's.
-        example: mixtures ``[batch, channel, *signal]``; best a single short one.
-        metadata: what ``describe`` returns later: sources, sample rate, task, study. JSON values.
+        config: the configuration that built it, from the separator's module.
+        example: mixtures ``[batch, channel, *signal]``, preferably a single short one.
+        metadata: values that ``models.describe`` returns: sources, sample rate, task, study. JSON values.
 
     Raises:
         PackagingError: the separator has no source file, its configuration has no JSON form, or the packaged model
-            cannot be loaded or cannot separate; what was in ``folder`` is unchanged.
+            cannot be loaded or cannot separate; ``folder`` is unchanged.
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ def package_model(
         pins = sources.requirements(files, "mlflow", "numpy", "safetensors", "torch")
         _save(work, package, pins, separator, example, {**metadata, **sealed})
         if unknown := load_check.require_working(work / "model", package, files, _example(example)):
-            warnings.warn(f"{folder}: not checked that the model works ({unknown}); it is kept", stacklevel=2)
+            warnings.warn(f"{folder}: the model was not checked ({unknown}); it is kept", stacklevel=2)
         replace_folder(folder, work / "model")
     trust.remember(code.digest)
     return digest
@@ -100,10 +100,10 @@ def _write_data(folder: Path, separator: Separator, config: SeparatorConfig, mod
 
 
 def _plain_number(value: object) -> int | float:
-    """Return a number of numpy as one of Python, which JSON has.
+    """Return a number of numpy's as one of Python's, which JSON can hold.
 
     Raises:
-        TypeError: the value is none.
+        TypeError: the value is no number.
     """
     if isinstance(value, Integral):
         return int(value)
@@ -159,13 +159,13 @@ def _save(
 
 @contextlib.contextmanager
 def _without_lists_of_modules() -> Iterator[None]:
-    """Keep MLflow from reading which modules are of which installed package, which takes a second of CPU.
+    """Keep MLflow from listing the modules of all installed packages, which takes a second of CPU.
 
-    It compares the pins with what is installed, and would look up a module there of a pin that names no distribution.
-    All of them name one.
+    MLflow compares the pins with the installed packages, and uses the list for a pin that names a module. All pins here
+    name a distribution.
     """
     utils, name = importlib.import_module("mlflow.utils.requirements_utils"), "_MODULES_TO_PACKAGES"
-    if getattr(utils, name, {}) is not None:  # of another MLflow, or read already
+    if getattr(utils, name, {}) is not None:  # another version of MLflow, or the list is there already
         yield
         return
     setattr(utils, name, {})

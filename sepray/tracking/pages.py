@@ -5,16 +5,16 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 LOCAL = "http://127.0.0.1:5000"
-"""Where a bare ``mlflow ui`` shows a local database."""
+"""Address at which ``mlflow ui`` without arguments shows a local database."""
 
 
 def is_server(uri: str) -> bool:
-    """Say whether an address is that of a server with pages; if not, ``mlflow ui`` shows its database."""
+    """Say whether an address is that of a server, which has pages; a database needs ``mlflow ui`` to show it."""
     return uri.startswith(("http://", "https://"))
 
 
 def runs_page(uri: str, experiment_id: str) -> str:
-    """Return the address of the page with an experiment's runs, without a login.
+    """Return the address of the page with an experiment's runs; it holds no login.
 
     Args:
         uri: MLflow's address.

@@ -1,10 +1,9 @@
-"""Models that come with sepray, by addresses such as ``pretrained:ecg``; they need neither a study nor MLflow.
+"""Loads models that come with sepray, by addresses such as ``pretrained:ecg``; they need neither a study nor MLflow.
 
 Each is a folder in ``sepray/pretrained/``: ``model.json`` (settings, data, scores), ``separator/`` with the JSON and
-the weights of a packaged model (``tracking.packaging``), and ``README.md``, the model card. No source files: what is
-installed here builds the separator, as it does for a registered model of the same code. So nothing in it has to be
-trusted beyond sepray itself, and no key signs it; its digest tells a damaged file. ``models.make_pretrained`` makes
-them.
+the weights of a packaged model (``tracking.packaging``), and ``README.md``, the model card. It has no source files: the
+code that is installed here builds the separator. So only sepray itself has to be trusted, and no key signs the model;
+its digest shows whether a file is damaged. ``models.make_pretrained`` makes them.
 
 Imports no torch and no mlflow until a model is loaded.
 """
@@ -26,7 +25,7 @@ if TYPE_CHECKING:  # brings torch
     from .loader import SeparationModel
 
 PREFIX = "pretrained:"
-"""What addresses begin with."""
+"""Beginning of their addresses."""
 DESCRIPTION, DATA, CARD = "model.json", "separator", "README.md"
 """Files and folder of a model."""
 FOLDER = Path(__file__).parents[1] / "pretrained"
@@ -46,7 +45,7 @@ def folder_of(address: str) -> Path:
     """Return the folder of a model.
 
     Raises:
-        UsageError: none of this name comes with sepray.
+        UsageError: no model of this name comes with sepray.
     """
     name = address.removeprefix(PREFIX)
     if name not in names():
@@ -56,10 +55,10 @@ def folder_of(address: str) -> Path:
 
 
 def describe(address: str) -> dict[str, Any]:
-    """Return what a model was made of: task, settings, scores, digest.
+    """Return the content of a model's ``model.json``: task, settings, scores, digest.
 
     Raises:
-        UsageError: none of this name comes with sepray.
+        UsageError: no model of this name comes with sepray.
         ModelError: its file cannot be read.
     """
     path = folder_of(address) / DESCRIPTION
@@ -76,13 +75,13 @@ def digest_of(folder: Path) -> str:
 
 
 def built_here(data: Path) -> SeparationModel:
-    """Return what the code that is installed here makes of a packaged model's configuration and weights.
+    """Build a packaged model from its configuration and weights with the code that is installed here.
 
     Args:
         data: folder with ``separator.json`` and ``weights.safetensors``.
 
     Raises:
-        UnknownNameError: nobody but the model names its separator's module.
+        UnknownNameError: only the model names its separator's module (``registry.require_named``).
     """
     from . import loader
 
@@ -95,7 +94,7 @@ def load(address: str) -> PackagedModel:
     """Load a model, with the code that is installed here.
 
     Raises:
-        UsageError: none of this name comes with sepray.
+        UsageError: no model of this name comes with sepray.
         ModelError: its files are damaged.
     """
     folder, described = folder_of(address), describe(address)

@@ -1,8 +1,8 @@
 """Finds the artifacts of a local MLflow database whose folder was moved, renamed or copied.
 
-MLflow stores the places of artifacts as absolute paths. sepray keeps the artifacts of a local database in ``mlruns``
-beside it (``environment.artifact_location``), so where the two were moved or copied together, the paths follow: a copy
-reads and writes its own files, and never those of the original.
+MLflow stores the locations of artifacts as absolute paths. sepray keeps the artifacts of a local database in ``mlruns``
+beside it (``environment.artifact_location``). If the two were moved or copied together, the paths are changed, so that
+a copy reads and writes its own files and never those of the original.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MLRUNS = "mlruns"
 
 
 def local_path(location: str | None) -> Path | None:
-    """Return a location as a path; None where it is none of this machine's file systems."""
+    """Return a location as a path; None if it is no absolute path or ``file:`` URI of this machine."""
     if location is None:
         return None
     parts = urlsplit(location)
@@ -37,7 +37,7 @@ def local_path(location: str | None) -> Path | None:
 
 
 def mlruns_beside(database: Path, artifacts: Path) -> Path:
-    """Return the place of artifacts in ``mlruns`` beside a database, where it is there; else the place as it is."""
+    """Return where artifacts lie in ``mlruns`` beside a database, if they are there; else the path as it is."""
     names = artifacts.parts
     for k in range(len(names) - 1, 0, -1):
         if names[k] == _MLRUNS and (found := database.parent.joinpath(*names[k:])).exists():
@@ -46,10 +46,10 @@ def mlruns_beside(database: Path, artifacts: Path) -> Path:
 
 
 def update_paths(database: Path) -> None:
-    """Let the paths in an MLflow database follow it to where it is now, with its ``mlruns`` beside it.
+    """Change the paths of artifacts in an MLflow database to the folder ``mlruns`` beside it.
 
-    Nothing is changed where ``mlruns`` has stayed behind. A database that cannot be read or written is left to MLflow,
-    which says so.
+    Nothing is changed if ``mlruns`` was left behind. For a database that cannot be read or written, MLflow will raise
+    the error.
     """
     here = str(database.parent / _MLRUNS)
     with contextlib.suppress(sqlite3.Error), contextlib.closing(sqlite3.connect(database, timeout=30)) as connection:
@@ -69,7 +69,7 @@ def update_paths(database: Path) -> None:
 
 
 def _former(connection: sqlite3.Connection, database: Path) -> Iterator[str]:
-    """Yield the folders ``mlruns`` elsewhere that experiments of sepray's say they have their artifacts in."""
+    """Yield the folders ``mlruns`` elsewhere in which experiments of sepray's have their artifacts, by the database."""
     found = set()
     for name, location in connection.execute("select name, artifact_location from experiments"):
         own = Path(artifact_location(f"sqlite:///{database}", name) or "")

@@ -1,17 +1,18 @@
 """Finds the runs of a study in MLflow by their tags, or creates them, once; the outbox remembers their ids.
 
-What a user deleted in MLflow stays deleted. The study's own run is restored, because running the study again asks for
-it.
+Runs of trials that a user deleted in MLflow stay deleted. The study's own run is restored: whoever runs the study again
+wants it back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any
 
 from .calls import RefusedError, call
 from .environment import artifact_location
 from .outbox import Outbox, RunKey
+from .stored_forms import quoted
 
 STUDY_TAG = "sepray.study"
 TRIAL_TAG = "sepray.trial"
@@ -142,8 +143,6 @@ class RunFinder:
 
         Of several runs with the same label the oldest counts.
         """
-        from mlflow.entities import ViewType
-
         parent = self._outbox.run(RunKey(study))
         if parent and parent.experiment_id:
             experiment = parent.experiment_id
@@ -151,29 +150,35 @@ class RunFinder:
             experiment = self._experiment(creation["experiment"])
         else:
             raise RefusedError(f"the study {study!r} has no run of its own")
-        known, token = set(self._outbox.run_ids(study)), None
-        quoted = study.replace("'", "''")
+        known = set(self._outbox.run_ids(study))
+        for run in self.of_study(study, experiment):
+            label = run.data.tags.get(TRIAL_TAG, "")
+            if label not in known:
+                known.add(label)
+                self._found[RunKey(study, label)] = {}
+                self._outbox.save_run(RunKey(study, label), run.info.run_id, experiment, run.info.status)
+                if not label:
+                    self._restore(RunKey(study), run.info.run_id)
+        self._searched.add(study)
+
+    def of_study(self, study: str, experiment_id: str) -> Iterator[Any]:
+        """Yield the runs of a study in an experiment, oldest first; deleted ones too."""
+        from mlflow.entities import ViewType
+
+        token: str | None = None
         while True:
             page = self._call(
                 "search_runs",
-                [experiment],
-                filter_string=f"tags.`{STUDY_TAG}` = '{quoted}'",
+                [experiment_id],
+                filter_string=f"tags.`{STUDY_TAG}` = {quoted(study)}",
                 run_view_type=ViewType.ALL,
                 order_by=["attributes.start_time ASC"],
                 max_results=500,
                 page_token=token,
             )
-            for run in page:
-                label = run.data.tags.get(TRIAL_TAG, "")
-                if label not in known:
-                    known.add(label)
-                    self._found[RunKey(study, label)] = {}
-                    self._outbox.save_run(RunKey(study, label), run.info.run_id, experiment, run.info.status)
-                    if not label:
-                        self._restore(RunKey(study), run.info.run_id)
+            yield from page
             token = page.token
             if not token:
-                self._searched.add(study)
                 return
 
     def _call(self, method: str, *arguments: Any, **named: Any) -> Any:

@@ -1,10 +1,10 @@
 """The process that delivers to MLflow, so that neither MLflow's import (seconds) nor its requests delay a study.
 
 It reads its settings as one JSON line and then commands (``flush``, ``finish``) from standard input, and writes events
-as JSON lines to standard output. The address comes that way because other users can read a command line and an
-environment. The process runs at low priority, ignores the terminal's Ctrl-C, and ends when its parent does. Where the
-parent has ended without ``finish`` it says so in the terminal: nobody else can, where the parent was killed, or where
-Ray has ended it from C++ (as when Ray's own processes die).
+as JSON lines to standard output. The address comes that way because other users can read a command line, and an
+environment is inherited. The process runs at low priority, ignores the terminal's Ctrl-C, and ends when its parent
+does. If the parent ends without ``finish``, the process says so in the terminal. A parent that was killed cannot, nor
+one that Ray has ended from C++, as it does when its own processes die.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _LAST_ATTEMPTS = 3  # at the end of a study whose server never answered; one tha
 
 
 class Sender:
-    """The parent's side of the process: starts it, passes on its events, starts it again if it dies.
+    """The parent's side of the process: starts it, passes on its events, and starts it again if it dies.
 
     Args:
         outbox: path of the outbox.
@@ -49,7 +49,7 @@ class Sender:
         longest_wait: greatest number of seconds between attempts while the server is down.
         on_run_id: called with (key, run id, id of its experiment), from a thread.
         on_trouble: called with the reason when nothing can be delivered, with None when it can again; from a thread.
-        last_words: line that is written to this process's standard error where it ends without ``finish``.
+        last_words: line that appears on this process's standard error if it ends without ``finish``; empty: none.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Sender:
         self._reader.start()
 
     def send(self, command: str) -> None:
-        """Send ``flush`` (deliver now) or ``finish`` (deliver all, then end)."""
+        """Send the command ``flush`` (deliver now) or ``finish`` (deliver everything, then end)."""
         if command == "finish":
             self._closing.set()
         _write(self._process, command)
@@ -101,7 +101,7 @@ class Sender:
         self._tell_run_ids()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe:
-                with contextlib.suppress(OSError):  # what was not read goes nowhere
+                with contextlib.suppress(OSError):  # unread events are dropped
                     pipe.close()
 
     def kill(self) -> None:
@@ -134,7 +134,7 @@ class Sender:
         return process
 
     def _read(self) -> None:
-        """Pass on what the process says; start it again whenever it dies, while there is anything to deliver."""
+        """Pass on the events of the process, and start it again when it dies, until the sender is closed."""
         deaths = 0
         while True:
             started, reason = time.monotonic(), self._pass_on(self._process)
@@ -151,7 +151,7 @@ class Sender:
                 return
             try:
                 self._process = self._start()
-            except OSError as error:  # no memory, or no process more
+            except OSError as error:  # too little memory, or too many processes
                 self._tell_trouble(str(error))
             if self._expired.is_set():
                 self._process.kill()
@@ -159,16 +159,16 @@ class Sender:
                 _write(self._process, "finish")
 
     def _wait(self, seconds: float) -> None:
-        """Wait before the process is started again; no longer than a moment where all is to end."""
+        """Wait before the process is started again; at most half a second if the sender is being closed."""
         if self._closing.is_set():
             time.sleep(min(seconds, 0.5))
         else:
             self._closing.wait(seconds)
 
     def _pass_on(self, process: subprocess.Popen[str]) -> str:
-        """Pass on the events of a process until it ends; return how it did."""
+        """Pass on the events of a process until it ends; return in words how it ended."""
         output = deque[str](maxlen=5)
-        with contextlib.suppress(ValueError):  # closed by ``wait``, while an id was told to a storage that is locked
+        with contextlib.suppress(ValueError):  # ``wait`` has closed the pipe, while a locked storage took an id
             for line in process.stdout or ():
                 try:
                     event = json.loads(line)
@@ -185,8 +185,8 @@ class Sender:
         return f"the sender ended ({process.returncode}): {' '.join(output)[:500]}"
 
     def _tell_run_ids(self) -> None:
-        """Pass on the ids of runs; those not taken, because a storage fails, are passed on again with the next."""
-        while self._untold and self._telling.acquire(blocking=False):  # else another thread is about to tell them
+        """Pass on the ids of runs; if a storage fails to take one, it is passed on again with the next."""
+        while self._untold and self._telling.acquire(blocking=False):  # else another thread is doing it
             try:
                 if self._untold:
                     self._on_run_id(*self._untold[0])
@@ -218,7 +218,7 @@ def _write(process: subprocess.Popen[str], line: str) -> None:
         process.stdin.write(line + "\n")
         process.stdin.flush()
     except (OSError, ValueError):
-        return  # the process has ended, which the reader notices; the outbox keeps everything
+        return  # the process has ended, as the reader will notice; the outbox keeps all operations
 
 
 class _Commands:
@@ -258,7 +258,7 @@ def main() -> None:
     """Run the process that delivers."""
     os.nice(NICENESS)
     events = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is no event
+    os.dup2(2, 1)  # libraries that print must not write between the events
     commands = _Commands(os.getppid())
     settings = json.loads(commands.settings())
     outbox = Outbox(Path(settings["outbox"]))
@@ -276,7 +276,7 @@ def main() -> None:
 
 
 def _serve(outbox: Outbox, settings: dict[str, Any], commands: _Commands, events: IO[str]) -> None:
-    """Deliver until the parent ends or, after "finish", until nothing is left or nobody answers."""
+    """Deliver until the parent ends. After "finish", deliver until nothing is left or the server does not answer."""
 
     def on_run_id(key: RunKey, run_id: str, experiment_id: str) -> None:
         _emit(events, {"study": key.study, "label": key.label, "run_id": run_id, "experiment_id": experiment_id})
@@ -310,7 +310,7 @@ def _serve(outbox: Outbox, settings: dict[str, Any], commands: _Commands, events
 
 
 def _say_last_words(settings: dict[str, Any]) -> None:
-    """Print the parent's last words in its terminal, unless nobody reads there any more."""
+    """Print the parent's last words in its terminal, unless that is closed."""
     if "terminal" in settings:
         with contextlib.suppress(OSError):
             os.write(settings["terminal"], f"{settings['last_words']}\n".encode())
@@ -321,4 +321,4 @@ def _emit(events: IO[str], event: dict[str, Any]) -> None:
         events.write(json.dumps(event) + "\n")
         events.flush()
     except BrokenPipeError:
-        return  # the parent has ended, which the next wait for a command notices
+        return  # the parent has ended, as the next wait for a command will notice

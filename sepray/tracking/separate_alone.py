@@ -1,11 +1,15 @@
-"""Script: loads a packaged model with the code that it brings, and separates what it is sent, until its input ends.
+"""Script: loads a packaged model with the code that it brings, and separates mixtures until standard input ends.
 
-Imports only the standard library before the settings. The first line of standard input is a JSON object: ``path`` (the
-value of ``sys.path``, first the folder of the copied package), ``loader`` (module), ``data`` (folder) and ``compiled``
-(an empty folder). Answered with ``{"signal": ...}`` or ``{"error": ..., "missing": ...}`` in one line. Then each
-request is a line ``{"bytes": ..., "params": ...}`` and an NPY file of mixtures ``[batch, channel, *signal]``; its
-answer is a line ``{"bytes": ...}`` and an NPY file of estimates ``[batch, source, channel, *signal]``, or ``{"error":
-...}``.
+Imports only the standard library before it has read its settings. They are the first line of standard input, a JSON
+object:
+
+- ``path``: the value of ``sys.path``, which begins with the folder of the copied package.
+- ``loader``: module that loads the model; ``data``: folder that it loads from.
+- ``compiled``: an empty folder.
+
+The answer is one line, ``{"signal": ...}`` or ``{"error": ..., "missing": ...}``. Then each request is a line
+``{"bytes": ..., "params": ...}`` and an NPY file of mixtures ``[batch, channel, *signal]``. Its answer is a line
+``{"bytes": ...}`` and an NPY file of estimates ``[batch, source, channel, *signal]``, or a line ``{"error": ...}``.
 """
 
 from __future__ import annotations
@@ -25,11 +29,11 @@ def main() -> None:
     """Run the script."""
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a separator prints is no answer
+    os.dup2(2, 1)  # a separator that prints must not write between the answers
     settings = json.loads(requests.readline())
     sys.path[:] = settings["path"]
     try:
-        for name in LIBRARIES:  # whose compiled files are read: without them torch takes seconds more
+        for name in LIBRARIES:  # imported from their compiled files: without those torch takes seconds more
             importlib.import_module(name)
         sys.pycache_prefix = settings["compiled"]  # an empty folder: no compiled file beside the model's source is read
         model = importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])

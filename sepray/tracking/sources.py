@@ -26,11 +26,11 @@ class PackagingError(UsageError):
 
 
 def collect(*modules: str) -> dict[str, Path]:
-    """Return (module name -> file) of modules and of every module that they import and that travels with a model.
+    """Return the modules that travel with a model, as module name -> file: the given ones and those that they import.
 
-    These travel: modules of sepray, modules of the same top-level packages or the same installed distributions as
-    ``modules``, and modules outside site-packages, which are the user's own. Of the user's packages their
-    ``__init__.py`` travel too, because Python runs them. Everything else is an installed library.
+    Modules of sepray travel, modules of the same top-level packages or installed distributions as ``modules``, and
+    modules outside site-packages, which are the user's own. The ``__init__.py`` of the user's packages travel too,
+    because Python runs them. All other modules are those of installed libraries.
 
     Raises:
         PackagingError: a module is the started script, or has no Python source file.
@@ -45,7 +45,7 @@ def collect(*modules: str) -> dict[str, Path]:
     while waiting:
         name = waiting.pop()
         path = _file(name)
-        if name in files or path is None:  # compiled, without __init__.py, or optional: loading it alone will tell
+        if name in files or path is None:  # without a source file; if it is needed, ``load_check`` will fail
             continue
         files[name] = path
         if not _is_of(name, {OWN}):
@@ -57,9 +57,9 @@ def collect(*modules: str) -> dict[str, Path]:
 def copy(files: Mapping[str, Path], folder: Path) -> str:
     """Write the files as a package of their own into ``folder``; return the package's name.
 
-    Its name carries a digest of its content, so that models of different code live in one process. The
-    user's own modules go to the sub-package ``user``, with the data files of installed packages. Imports inside are
-    rewritten to the copy.
+    Its name has a digest of its content, so that one process can hold models with different code. The user's own
+    modules go to the sub-package ``user``, with the data files of installed packages. Imports of copied modules are
+    rewritten to import the copies.
     """
     digest = hashlib.sha256()
     data = package_data(files)
@@ -84,7 +84,7 @@ def copy(files: Mapping[str, Path], folder: Path) -> str:
 def package_data(files: Iterable[str]) -> dict[Path, Path]:
     """Return the data files that installers put into the packages of the user's modules: path in the package -> file.
 
-    Only what an installed distribution lists is taken: beside modules that are not installed, anything may lie.
+    Only files that an installed distribution lists are taken. Beside modules that are not installed anything may lie.
     """
     tops = top_levels(files) - {OWN}
     found: dict[Path, Path] = {}
@@ -98,7 +98,7 @@ def package_data(files: Iterable[str]) -> dict[Path, Path]:
 
 
 def rewritten(path: Path, own: Iterable[str], package: str) -> str:
-    """Return the text of a source file as it is in a copied package, where absolute imports lead to other copies.
+    """Return the text that a source file has in a copied package: its absolute imports lead to other copied files.
 
     Args:
         path: the source file.
@@ -136,7 +136,7 @@ def requirements(files: Mapping[str, Path], *always: str) -> list[str]:
 
 
 def _own_top_levels(modules: Iterable[str]) -> frozenset[str]:
-    """Return the top-level names of modules, and of what is installed by the same distributions as they are."""
+    """Return the top-level names of modules, and all others that the same distributions install."""
     tops = top_levels(modules)
     distributions = _distributions(tops - {OWN})
     return tops | {top for top, names in _providers().items() if distributions & set(names)}
@@ -148,10 +148,10 @@ def _distributions(tops: Iterable[str]) -> set[str]:
 
 
 def _providers() -> Mapping[str, list[str]]:
-    """Return (top-level package -> names of the installed distributions that provide it).
+    """Return top-level package -> names of the installed distributions that provide it.
 
-    ``importlib.metadata.packages_distributions`` would read them all again each time, which takes seconds of CPU; here
-    a folder of ``sys.path`` is read again only after it has changed.
+    ``importlib.metadata.packages_distributions`` reads all of them at every call, which takes seconds of CPU. Here a
+    folder of ``sys.path`` is read again only after it has changed.
     """
     providers: dict[str, list[str]] = {}
     for folder in sys.path:
@@ -163,10 +163,10 @@ def _providers() -> Mapping[str, list[str]]:
 
 @functools.cache
 def _provided_in(folder: str, changed: int) -> list[tuple[str, set[str]]]:
-    """Return the distributions installed in a folder: name, and the top-level packages that it provides.
+    """Return the distributions installed in a folder, each with its name and the top-level packages that it provides.
 
-    One that names no packages and whose list of files is malformed, which an installation that was broken off may
-    leave, is left out.
+    A distribution is left out if it names no packages and its list of files is malformed, as after an installation that
+    was broken off.
     """
     found = []
     for distribution in importlib.metadata.distributions(path=[folder]):
@@ -181,7 +181,7 @@ def _provided_in(folder: str, changed: int) -> list[tuple[str, set[str]]]:
 
 
 def _listed(distribution: importlib.metadata.Distribution) -> list[importlib.metadata.PackagePath] | None:
-    """Return the files that an installed distribution lists; None where its list is malformed."""
+    """Return the files that an installed distribution lists; None if the list is malformed."""
     try:
         return [path for path in distribution.files or () if path.parts]
     except (TypeError, ValueError, csv.Error):  # of the csv module and of importlib.metadata, which check no row
@@ -189,7 +189,7 @@ def _listed(distribution: importlib.metadata.Distribution) -> list[importlib.met
 
 
 def _changed(folder: str) -> int:
-    """Return the time at which something was last added to a folder or removed; 0 where there is no such folder."""
+    """Return the time (ns) at which an entry was last added to a folder or removed; 0 if there is no such folder."""
     try:
         return os.stat(folder or ".").st_mtime_ns
     except OSError:
@@ -217,7 +217,7 @@ def _name_in_copy(name: str, package: str) -> str:
 
 
 def _file(name: str) -> Path | None:
-    """Return the Python file of a module; None for the started script, a compiled module, and where there is none."""
+    """Return the Python file of a module; None for the started script, a compiled module, or no module."""
     if name == "__main__":
         return None
     origin: str | None = getattr(sys.modules.get(name), "__file__", None)
@@ -231,7 +231,7 @@ def _file(name: str) -> Path | None:
 
 
 def _is_namespace(name: str) -> bool:
-    """Say whether a name is a package without ``__init__.py``, other than a library's."""
+    """Say whether a name is a package without ``__init__.py`` that no library has."""
     if _top_is_installed(_top(name)):
         return False
     try:
@@ -259,7 +259,8 @@ def _travels(name: str, own: Iterable[str]) -> bool:
 def _top_is_installed(top: str) -> bool:
     """Say whether a top-level package lies where installers put libraries.
 
-    It is asked first because Python imports the packages around a module to find it: seconds, for a large library.
+    Callers ask this before they look for a module: to find one, Python imports the packages around it, which takes
+    seconds for a large library.
     """
     try:
         spec = importlib.util.find_spec(top)
@@ -305,7 +306,7 @@ def _import_statements(text: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
 
 
 def _imported(base: str, name: str, own: Iterable[str]) -> str:
-    """Return the module that ``from base import name`` needs: ``base.name`` where that is one of the user's."""
+    """Return the module that ``from base import name`` needs: ``base.name`` if that is a module of the user's."""
     inner = f"{base}.{name}"
     users = (_travels(base, own) or _is_namespace(base)) and _travels(inner, own) and _file(inner) is not None
     return inner if users else base
@@ -320,7 +321,7 @@ def _base(node: ast.ImportFrom, name: str, is_package: bool) -> str:
 
 
 def _rewrite(text: str, own: Iterable[str], package: str) -> str:
-    """Turn absolute imports of copied modules into imports of the copy; relative ones stay as they are."""
+    """Turn absolute imports of copied modules into imports of the copies; relative imports stay as they are."""
     lines = text.splitlines(keepends=True)
     for node in sorted(_import_statements(text), key=lambda n: (n.lineno, n.col_offset), reverse=True):
         statement = _statement_in_copy(node, own, package)
@@ -334,7 +335,7 @@ def _rewrite(text: str, own: Iterable[str], package: str) -> str:
 
 
 def _statement_in_copy(node: ast.Import | ast.ImportFrom, own: Iterable[str], package: str) -> str | None:
-    """Return the import statement for the copy; None where it can stay."""
+    """Return an import statement as it is in the copy; None if it can stay as it is."""
     if isinstance(node, ast.ImportFrom):
         if node.level or not _is_of(node.module or "", own):
             return None

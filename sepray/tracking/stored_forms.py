@@ -1,4 +1,4 @@
-"""Turns values into the form in which MLflow stores them: texts without secrets, numbers, times, data sets."""
+"""Turns values into the form in which MLflow stores or takes them: texts without secrets, numbers, times, data sets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOTE = "mlflow.note.content"
 """Tag that is shown as the description of a run or a logged model."""
 
 CHANGED_CODE = "changed_code"
-"""Tag with the modules whose files a study's first trainings ran in another version."""
+"""Tag with the modules whose files have changed since a study's first trainings."""
 _REFUSED = re.compile(r"[^/\w.\- :]")
 _ESCAPE = re.compile(r"_x([0-9a-f]+)_")
 
@@ -55,10 +55,15 @@ def name_of(key: str) -> str:
     return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), key)
 
 
-def inherited(tags: Mapping[str, Text]) -> dict[str, Text]:
-    """Return those tags of a run that runs and models made from it have too.
+def quoted(text: str) -> str:
+    """Return a text as a literal of MLflow's filters."""
+    return "'{}'".format(text.replace("'", "''"))
 
-    They are MLflow's own, of source, commit and user, and the names of source files that have changed.
+
+def inherited(tags: Mapping[str, Text]) -> dict[str, Text]:
+    """Return those tags of a run that the runs of its trials and its models get too.
+
+    They are MLflow's own tags of source, commit and user, and the tag with the modules that have changed.
     """
     return {k: v for k, v in tags.items() if k.startswith(("mlflow.source.", "mlflow.user")) or k == CHANGED_CODE}
 
@@ -71,7 +76,7 @@ def dataset(name: str, fingerprint: str, description: Mapping[str, object], cont
 
 
 def digest(fingerprint: str) -> str:
-    """Return what MLflow keeps of a fingerprint of data."""
+    """Return the part of a fingerprint of data that MLflow keeps: the first 36 characters."""
     return fingerprint[:36]
 
 

@@ -1,7 +1,7 @@
-"""What the operations in an outbox must look like before MLflow is told of them.
+"""Checks operations of an outbox before they are sent to MLflow.
 
-The outbox lies in the study's folder, which a group may write into (``--shared``). Who delivers it has rights that the
-group has not: a row may ask for no file but a copy that the outbox has made.
+The outbox lies in the study's folder, which a group may write into (``--shared``). The user who delivers them may read
+files that the group may not. So an operation may name no file except a copy that the outbox has made.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..shapes import is_text
 _Check = Callable[[Any], bool]
 
 _COPY = re.compile(r"[0-9a-f]{32}/[^/\0]+")
-_LARGEST = 2.0**62  # whole number that MLflow's columns take; infinity and NaN are no times
+_LARGEST = 2.0**62  # the largest number that MLflow's columns take; it keeps out infinity and NaN
 _STATES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 
 
@@ -25,7 +25,7 @@ def is_copy(name: Any) -> bool:
 
 
 def is_sound(kind: str, body: Any) -> bool:
-    """Say whether an operation is as sepray writes it, with no other names among its values.
+    """Say whether an operation has the form in which sepray writes it, with no further values.
 
     Args:
         kind: kind of the operation.
@@ -53,7 +53,7 @@ def _is_metric(row: Any) -> bool:
 
 
 def _is_inside(name: Any) -> bool:
-    """Say whether a name, perhaps with folders, stays below the place that it is put in."""
+    """Say whether a name, perhaps with folders, stays below the folder that it is put into."""
     parts = name.split("/") if isinstance(name, str) else [""]
     return not any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
 

@@ -1,6 +1,7 @@
 """Tracks a study in MLflow: every method appends to the outbox and returns at once.
 
-What the outbox cannot take (its disk is full) waits in memory and is tried again; no method raises because of that.
+If the outbox cannot take an operation because its disk is full, the operation waits in memory and is tried again; no
+method raises because of that.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ class Tracker:
             ``run_ids()`` returns all ids of runs.
         on_trouble: called with the reason when nothing can be delivered, with None when it can again; from a thread.
         on_outbox_trouble: called once with the reason when the outbox cannot take something.
-        last_words: line for the terminal where this process ends without closing the tracker; empty: none.
+        last_words: line for the terminal if this process ends without closing the tracker; empty: none.
 
     Attributes:
-        refused: what MLflow has refused for good, once the tracker is closed.
+        refused: operations that MLflow has refused for good; filled when the tracker is closed.
 
     Raises:
         OutboxError: the outbox cannot be opened.
@@ -96,8 +97,8 @@ class Tracker:
     ) -> None:
         """Create the study's own run, or open it again.
 
-        A parameter that changes keeps its first value; the new one becomes the tag ``param.<name>``. The runs of trials
-        that are started after this get the tags that ``inherited`` returns.
+        A parameter that changes keeps its first value in MLflow; the new value becomes the tag ``param.<name>``. Trials
+        that are started after this get some of these tags too (``stored_forms.inherited``).
 
         Args:
             name: name of the run.
@@ -120,7 +121,7 @@ class Tracker:
         start_ms: int | None = None,
         stage: str = "search",
     ) -> None:
-        """Create a trial's run, or open it again if it was interrupted; its data are those of the study.
+        """Create a trial's run, or open it again if it was interrupted; its input is the study's data.
 
         Args:
             number: number or label of the trial.
@@ -141,7 +142,7 @@ class Tracker:
     ) -> None:
         """Log the metrics of an epoch; a second report of the same epoch, e.g. after a crash, is ignored.
 
-        Infinite values become NaN: MLflow's databases would store the largest float, which would flatten its charts.
+        Infinite values become NaN: MLflow's databases would store the largest float, which would spoil its charts.
 
         Args:
             number: number or label of the trial.
@@ -202,8 +203,8 @@ class Tracker:
             metrics: values by name.
             step: step.
             timestamp_ms: milliseconds since 1970; default: now.
-            known: whether an earlier process may have logged this step. Where this outbox is not that process's (it was
-                lost), nobody can say at which time, so nothing is logged; ``reconcile`` adds what is missing.
+            known: whether an earlier process may have logged this step. If that process's outbox was lost, the time of
+                its entry is not known. Then nothing is logged here, and ``sepray reconcile`` adds what is missing.
         """
         mark = f"step {int(step)}"
         if known and not self._has_told:
@@ -234,7 +235,7 @@ class Tracker:
         self._end("", status, {**(tags or {}), **note_tag}, end_ms, {})
 
     def log_dataset(self, name: str, fingerprint: str, description: Mapping[str, object], context: str) -> None:
-        """Log the data as an input of the study's run, and of every trial's that is started after this.
+        """Log the data as an input of the study's run, and of the runs of all trials that are started after this.
 
         Args:
             name: name of the task.
@@ -271,17 +272,17 @@ class Tracker:
         try:
             return self.outbox.pending() + len(self._buffer)
         except OutboxError:
-            return max(1, len(self._buffer))  # how many it holds is not known
+            return max(1, len(self._buffer))  # the number in the outbox is not known
 
     def rejected(self) -> list[Rejected]:
-        """Return the operations that MLflow refused for good, with the reasons; none where they cannot be read."""
+        """Return the operations that MLflow refused for good, with the reasons; none if they cannot be read."""
         try:
             return self.outbox.rejected()
         except OutboxError:
             return []
 
     def flush(self, timeout: float) -> int:
-        """Deliver now and wait; return how many operations still wait after ``timeout`` seconds."""
+        """Deliver now, and wait for it; return how many operations are left after at most ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         self._buffer.empty()
         if self._sender:
@@ -291,7 +292,7 @@ class Tracker:
         return self.pending()
 
     def close(self, timeout: float = 30.0) -> int:
-        """Deliver for at most ``timeout`` seconds, then end; return how many operations still wait. Never raises."""
+        """Deliver for at most ``timeout`` seconds, then end; return how many operations are left. Never raises."""
         if self._sender is None:
             return 0
         sender, self._sender = self._sender, None
@@ -308,7 +309,7 @@ class Tracker:
         return waiting
 
     def abandon(self) -> None:
-        """End without delivering anything more; what waits stays in the outbox."""
+        """End without delivering anything more; waiting operations stay in the outbox."""
         if self._sender:
             self._sender.kill()
             self._sender = None
@@ -356,7 +357,7 @@ class Tracker:
         self._buffer.perform(lambda: self.outbox.put(RunKey(self.study, label), kind, body))
 
     def _has_run(self) -> bool:
-        """Say whether this outbox knows the study's own run; so it does where it cannot be read."""
+        """Say whether this outbox knows the study's own run; True too if it cannot be read."""
         try:
             run = self.outbox.run(RunKey(self.study))
         except OutboxError:
@@ -365,7 +366,7 @@ class Tracker:
 
 
 def forget(outbox: Path, study: str) -> None:
-    """Drop what waits in an outbox and what it knows of a study's runs: another one has told MLflow about it since."""
+    """Drop a study's waiting operations and run ids from an outbox, because another outbox has taken over since."""
     opened = Outbox(outbox)
     try:
         opened.acknowledge([operation for operation in opened.take(sys.maxsize) if operation.key.study == study])

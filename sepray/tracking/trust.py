@@ -1,4 +1,4 @@
-"""Decides whose code may run when a model is loaded: own studies', a key owner's, or anybody's with consent.
+"""Decides whose code may run when a model is loaded: that of own studies, of a key's owners, or of anybody by consent.
 
 Imports no torch and no mlflow.
 """
@@ -18,19 +18,19 @@ from ..disk import private_list
 from ..errors import UsageError
 
 KEY = "SEPRAY_MODEL_KEY"
-"""Variable with the secret by which models are signed, and without whose signature none is loaded."""
+"""Environment variable with a secret that signs models; if it is set, only models with its signature are loaded."""
 CONSENT = "SEPRAY_TRUST_MODEL_CODE"
-"""Variable that is ``1`` where the code of all models may run."""
-_SHORTEST = 16  # characters
+"""Environment variable that is ``1`` if the code of all models may run."""
+_SHORTEST = 16  # characters of a key
 _METHOD, _FORMER_METHOD = "hmac-sha256-2:", "hmac-sha256:"
-_OWN = "model-code"  # the list
+_OWN = "model-code"  # name of the list
 
 _consents: ContextVar[bool] = ContextVar("consents", default=False)
 
 
 @contextlib.contextmanager
 def consent(given: bool) -> Iterator[None]:
-    """Let the code of models that are loaded meanwhile run, whoever wrote it, where ``given``."""
+    """Let the code of all models that are loaded in the block run, whoever wrote it, if ``given`` is true."""
     token = _consents.set(_consents.get() or given)
     try:
         yield
@@ -44,11 +44,11 @@ def consented() -> bool:
 
 
 def signature(digest: str, facts: Mapping[str, Any] | None = None) -> str | None:
-    """Return the signature of a model (HMAC-SHA256); None where there is no key.
+    """Return the signature of a model (HMAC-SHA256); None if there is no key.
 
     Args:
         digest: digest of the model's code, configuration and weights.
-        facts: everything else that it says of itself; JSON values.
+        facts: all its other metadata; JSON values.
 
     Raises:
         UsageError: the key is too short to be a secret.
@@ -70,7 +70,7 @@ def is_former(given: object) -> bool:
 
 
 def is_signed(digest: str, given: object, facts: Mapping[str, Any] | None = None) -> bool | None:
-    """Say whether ``given`` is the signature of a model; None where there is no key to say it by.
+    """Say whether ``given`` is the signature of a model; None if there is no key.
 
     Args:
         digest: as for ``signature``.
@@ -81,11 +81,11 @@ def is_signed(digest: str, given: object, facts: Mapping[str, Any] | None = None
         UsageError: the key is too short to be a secret.
     """
     expected = signature(digest, facts)
-    return None if expected is None else hmac.compare_digest(expected.encode(), str(given).encode())
+    return None if expected is None else hmac.compare_digest(expected.encode(), str(given).encode(errors="replace"))
 
 
 def remember(code: str) -> None:
-    """Remember the digest of code that a study of this user has packaged; nothing where the list cannot be written.
+    """Remember the digest of code that a study of this user has packaged.
 
     Args:
         code: SHA-256, in hexadecimal.
@@ -94,5 +94,5 @@ def remember(code: str) -> None:
 
 
 def is_own(code: str) -> bool:
-    """Say whether a study of this user has packaged code of this digest, by a file that nobody else could write."""
+    """Say whether a study of this user has packaged code with this digest, as this user's own list says."""
     return private_list.contains(_OWN, code)

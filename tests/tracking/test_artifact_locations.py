@@ -39,7 +39,7 @@ def test_places_of_the_experiment_are_taken(place, experiment):
 )
 def test_other_folders_are_refused(place, experiment):
     assert refusal_outside_experiment(place, experiment).startswith(
-        f"its files would go to {place}, which is not a place of its exp"
+        f"its files would go to {place}, which is not below its exp"
     )
 
 
@@ -110,7 +110,7 @@ def test_mlflow_asks_no_other_host_for_what_a_database_names():
     other = "http://elsewhere/api/2.0/mlflow-artifacts/artifacts/0"
     for _ in range(2):
         with trusted_hosts_only("http://mlflow.lab:5000"):
-            with pytest.raises(mlflow.MlflowException, match="no host of MLflow's address"):
+            with pytest.raises(mlflow.MlflowException, match="not the host of MLflow's address"):
                 get_artifact_repository(other)
             own = get_artifact_repository("mlflow-artifacts:/0/run", tracking_uri="http://mlflow.lab:5000")
             assert own.artifact_uri == "http://mlflow.lab:5000/api/2.0/mlflow-artifacts/artifacts/0/run"

@@ -281,8 +281,8 @@ def test_files_are_not_written_to_a_folder_that_a_database_only_names(outbox, de
     outbox.put_text(STUDY, "report.html", "theirs")
     assert delivery.deliver(2000)[1] is None
     folder, machine = outbox.rejected()
-    assert f"its files would go to {tmp_path}/thesis, which is not a place of its experiment's" in folder.reason
-    assert "which is no host of MLflow's address, and would get its login" in machine.reason
+    assert f"its files would go to {tmp_path}/thesis, which is not below its experiment's folder" in folder.reason
+    assert "which is not the host of MLflow's address, and would get its login" in machine.reason
     assert (tmp_path / "thesis" / "report.html").read_text() == "mine"
     assert read().runs[""].info.status == "FINISHED"
 

@@ -98,7 +98,7 @@ def folder(tmp_path):
 def test_a_model_is_not_written_to_a_folder_that_is_not_its_experiments(mlflow, folder):
     mlflow.place = "/others"
     with pytest.raises(
-        ModelError, match="files are not sent: its files would go to /artifacts/m, which is not a place"
+        ModelError, match="files are not sent: its files would go to /artifacts/m, which is not below its"
     ):
         log(mlflow, "run", folder, "cass-ecg")
     assert (mlflow.files, mlflow.finalised) == ([], [])

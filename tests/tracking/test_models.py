@@ -14,7 +14,7 @@ import torch
 
 from sepray.contracts import Signal
 from sepray.errors import SeprayError, UnreachableError
-from sepray.tracking import models
+from sepray.tracking import models, stored_forms
 from sepray.tracking.connection import import_mlflow
 from sepray.tracking.delivery import Delivery
 from sepray.tracking.outbox import Outbox, RunKey
@@ -411,7 +411,7 @@ def test_model_that_another_study_registers_at_the_same_moment_is_used(is_there_
 
 
 def test_names_are_quoted_for_mlflow():
-    assert models.quoted("anna's model") == "'anna''s model'"
+    assert stored_forms.quoted("anna's model") == "'anna''s model'"
 
 
 def test_code_of_a_registered_model_is_said_to_be_its_runs_users(tmp_path, client, uri, monkeypatch):

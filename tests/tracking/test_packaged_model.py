@@ -132,9 +132,9 @@ def with_other_weights(folder):
         (lambda folder: (folder / "MLmodel").write_text("a: ["), "it cannot be loaded: ParserError: while parsing "),
         (lambda folder: (folder / "MLmodel").write_text("text"), "it cannot be loaded: its file MLmodel describes no "),
         (lambda folder: (folder / "MLmodel").unlink(), "it cannot be loaded: FileNotFoundError: [Errno 2] "),
-        (without_python, "it cannot be loaded: its file MLmodel describes no model of Python"),
+        (without_python, "it cannot be loaded: its file MLmodel describes no Python model"),
         (lambda folder: edited(folder, metadata=None), "it is a model of MLflow, but not one that sepray packaged"),
-        (with_a_module_beside, "it cannot be loaded: ValueError: beside its own package it brings modules"),
+        (with_a_module_beside, "it cannot be loaded: ValueError: it brings modules beside its own package"),
         (with_a_pickle, "it cannot be loaded: ValueError: its loader is not the one that sepray packages"),
         (with_other_weights, "it cannot be loaded: its files are not those that were packaged (another digest)"),
         (needs_a_module, "it cannot be loaded: it needs the module no_such_module, which is not installed"),
@@ -318,8 +318,8 @@ def test_installed_module_that_only_the_model_names_is_not_imported(folder, fore
     with pytest.raises(ModelError) as refusal:
         load_folder(folder, "it", lambda run_id: "logged by eve")
     assert str(refusal.value) == (
-        "it (logged by eve) would import flies_away, which no command of yours has named here. If you know it: "
-        "SEPRAY_TRUST_MODULES=flies_away, or --trust-model-code (Python: trust_model_code=True; any command: "
+        "it (logged by eve) would import flies_away, which no command of yours has named here. If you trust it, set "
+        "SEPRAY_TRUST_MODULES=flies_away, or give --trust-model-code (Python: trust_model_code=True; any command: "
         "SEPRAY_TRUST_MODEL_CODE=1)"
     )
     assert not foreign.exists()
@@ -347,7 +347,7 @@ def test_what_was_looked_at_is_what_is_used(folder, tmp_path, monkeypatch, forei
 
 def test_description_that_is_no_file_or_endless_is_refused(folder):
     (folder / "MLmodel").write_bytes(b" " * (2**24 + 1))
-    with pytest.raises(ModelError, match="its file MLmodel is larger than any description"):
+    with pytest.raises(ModelError, match="its file MLmodel is too large"):
         load_folder(folder, "it")
     (folder / "MLmodel").unlink()
     os.mkfifo(folder / "MLmodel")
@@ -367,12 +367,12 @@ def test_code_and_data_of_no_models_size_are_not_read(folder, monkeypatch):
     [package] = (folder / "code").glob("sepray_model_*")
     with (package / "holes.bin").open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(ModelError, match=r"its code has more files, or larger ones, than any$"):
+    with pytest.raises(ModelError, match=r"its code has more files, or larger ones, than sepray packages$"):
         load_folder(folder, "it")
     (package / "holes.bin").unlink()
     with monkeypatch.context() as patch:
         patch.setattr(model_code, "_MOST_FILES", 3)
-        with pytest.raises(ModelError, match=r"its code has more files, or larger ones, than any$"):
+        with pytest.raises(ModelError, match=r"its code has more files, or larger ones, than sepray packages$"):
             load_folder(folder, "it")
     settings = folder / "data" / "separator" / "separator.json"
     before = settings.read_bytes()
@@ -418,7 +418,7 @@ def test_another_loader_is_named_wherever_consent_runs_it(folder, foreign, proce
     """It is what the model's own process runs."""
     with_another_loader(folder)
     with pytest.raises(
-        ModelError, match=r"SEPRAY_TRUST_MODEL_CODE=1\)\. The latter runs its own tracking/loader\.py, "
+        ModelError, match=r"SEPRAY_TRUST_MODEL_CODE=1\)\. The flag also runs the model's own tracking/loader\.py, "
     ):
         load_folder(folder, "it")
     with trust.consent(True), caplog.at_level(logging.WARNING, "sepray.models"):
@@ -498,7 +498,7 @@ def test_metadata_that_sepray_does_not_write_are_refused(folder, key, value):
         with pytest.raises(ModelError) as refusal:
             read(folder, "it")
         assert str(refusal.value) == (
-            f"it cannot be loaded: its file MLmodel says a {key} that sepray does not write; use another version"
+            f"it cannot be loaded: its file MLmodel has a {key} that sepray does not write; use another version"
         )
 
 
@@ -515,8 +515,8 @@ ALIASES, MERGES = bomb("[lol, lol]", "  a{n}: &a{n} [{parts}]"), bomb("{x: y}", 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        (ALIASES, "its file MLmodel repeats itself without end or measure"),
-        ("  a0: &a0 [*a0]", "its file MLmodel repeats itself without end or measure"),
+        (ALIASES, "its file MLmodel repeats its values too often"),
+        ("  a0: &a0 [*a0]", "its file MLmodel repeats its values too often"),
         (MERGES, "ConstructorError: could not determine a constructor for the tag 'tag:yaml.org,2002:merge'"),
     ],
     ids=["aliases", "itself", "merges"],

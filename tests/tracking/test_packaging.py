@@ -298,7 +298,7 @@ def test_a_process_that_fails_itself_costs_no_model(tmp_path, separator, monkeyp
     monkeypatch.setattr(load_check, "TIMEOUT", 1.0)
     monkeypatch.setattr(load_check.load_alone, "__file__", str(tmp_path / "script.py"))
     (tmp_path / "script.py").write_text(script)
-    with pytest.warns(UserWarning, match=re.escape(f"not checked that the model works ({reason}")):
+    with pytest.warns(UserWarning, match=re.escape(f"the model was not checked ({reason}")):
         package(tmp_path / "model", separator)
     assert (tmp_path / "model" / "MLmodel").is_file()
 
@@ -315,7 +315,7 @@ def test_too_little_memory_costs_no_model(tmp_path, users_folder, monkeypatch, e
     scaled.write(users_folder / "mine", scaled.FILES | {"separator.py": f"{scaled.SEPARATOR}\n{line}"})
     separator = scaled.built(importlib.import_module("mine.separator").Config())
     monkeypatch.chdir(tmp_path)
-    with pytest.warns(UserWarning, match=re.escape(f"model: not checked that the model works ({error[:11]}")):
+    with pytest.warns(UserWarning, match=re.escape(f"model: the model was not checked ({error[:11]}")):
         package(Path("model"), separator)
     assert (tmp_path / "model" / "MLmodel").is_file()
 
@@ -329,7 +329,7 @@ def test_a_relative_folder_is_checked_too(tmp_path, separator, monkeypatch):
 
 def test_a_process_that_cannot_be_started_costs_no_model(tmp_path, separator, monkeypatch):
     monkeypatch.setattr(load_check.sys, "executable", str(tmp_path / "no_python"))
-    with pytest.warns(UserWarning, match=r"not checked that the model works .*No such file"):
+    with pytest.warns(UserWarning, match=r"the model was not checked .*No such file"):
         package(tmp_path / "model", separator)
     assert (tmp_path / "model" / "MLmodel").is_file()
 

@@ -58,7 +58,7 @@ def test_signature_is_that_of_the_key_and_the_digest(monkeypatch):
     monkeypatch.setenv(trust.KEY, "k" * 16)
     signed = trust.signature(CODE)
     assert trust.is_signed(CODE, signed) is True
-    for wrong in (trust.signature(OTHER), trust.signature(CODE, {"a": 1}), None, "", signed.upper(), "ü"):
+    for wrong in (trust.signature(OTHER), trust.signature(CODE, {"a": 1}), None, "", signed.upper(), "ü", "\ud800"):
         assert trust.is_signed(CODE, wrong) is False
     monkeypatch.setenv(trust.KEY, "l" * 16)
     assert trust.is_signed(CODE, signed) is False
