@@ -282,11 +282,12 @@ CASES = [
     # ... with a model
     Case(
         "sepray separate models:/filters tone.wav",
-        "sepray: 'models:/filters' is no model's address; give models:/NAME@champion or models:/NAME/VERSION",
+        "sepray: 'models:/filters' is not the address of a model; give models:/NAME@champion or models:/NAME/VERSION",
     ),
     Case(
         "sepray evaluate filters",
-        "sepray: filters is no folder with a model (no MLmodel in it), and no models:/NAME@champion",
+        "sepray: filters is neither a folder with a model (no MLmodel in it) nor an address such as "
+        "models:/NAME@champion",
     ),
     Case(
         "sepray evaluate models:/filters@champion --tracking-uri http://user:secret@127.0.0.1:{port}",

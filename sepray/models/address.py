@@ -16,7 +16,9 @@ _MODEL = re.compile(r"models:/[^/@]+(@[^/@]+|/[^/@]+)|models:/m-[0-9a-f]+|runs:/
 
 
 def check_address(model: str) -> None:
-    """Refuse what is no address of a model that is registered or comes with sepray, and no folder with a model.
+    """Refuse a text that is neither the address of a model nor a folder with one.
+
+    Whether a registered model exists is not asked (``require_models``); for a ``pretrained:`` address it is checked.
 
     Raises:
         UsageError: ``model`` is no such address and no such folder.
@@ -25,13 +27,17 @@ def check_address(model: str) -> None:
         pretrained.folder_of(model)
     elif model.startswith(("models:", "runs:")):
         if not _MODEL.fullmatch(model):
-            raise UsageError(f"{model!r} is no model's address; give models:/NAME@champion or models:/NAME/VERSION")
+            raise UsageError(
+                f"{model!r} is not the address of a model; give models:/NAME@champion or models:/NAME/VERSION"
+            )
     elif not (Path(model) / "MLmodel").is_file():
-        raise UsageError(f"{model} is no folder with a model (no MLmodel in it), and no models:/NAME@champion")
+        raise UsageError(
+            f"{model} is neither a folder with a model (no MLmodel in it) nor an address such as models:/NAME@champion"
+        )
 
 
 def require_tracking(uri: str | None) -> str:
-    """Return the URI of an MLflow that exists and answers: the one given, or else the default.
+    """Return the URI of an MLflow that exists and answers: the given one, or else the default.
 
     Raises:
         UsageError: there is no such database.
@@ -49,7 +55,7 @@ def require_tracking(uri: str | None) -> str:
 
 
 def require_models(uri: str | None, *models: str) -> str | None:
-    """Return the URI of an MLflow that has these models; where all of them are folders, ``uri`` as it is.
+    """Return the URI of an MLflow that has these models; return ``uri`` as it is if none of them is registered.
 
     Raises:
         UsageError: there is no such database, or it has no such model.

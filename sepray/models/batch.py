@@ -25,7 +25,7 @@ class Planned:
     Attributes:
         path: path of its file.
         output: folder of its estimates.
-        found: whether it was found in a folder, rather than named itself.
+        found: whether it was found in a folder; False if the user named the file itself.
     """
 
     path: Path
@@ -52,10 +52,10 @@ class Refused:
 
 
 def plan(inputs: Sequence[Path], output: Path) -> list[Planned]:
-    """Return which recordings are separated into which folders, in the order of their names.
+    """Return which recordings are separated into which folders, in the order of ``inputs`` and then of their names.
 
-    Of a folder, these are all recordings below it, with the same subfolders in ``output``; what lies in ``output``
-    itself, is hidden, a part of a WFDB record, or has none of the suffixes of recordings, is left out.
+    A folder stands for all recordings below it; their estimates go to the same subfolders of ``output``. Files are left
+    out that lie in ``output``, are hidden or a part of a WFDB record, or do not have the suffix of a recording.
 
     Args:
         inputs: files and folders.
@@ -108,16 +108,17 @@ def separate_all(
         planned: the recordings, from ``plan``.
         model: a loaded model.
         rate: sampling rate in Hz of files that do not say it; those found in a folder may have rates of their own.
-        source: only source that is wanted; None: all.
+        source: the only source that is wanted; None: all.
         window: length that the model separates at once, in seconds; None: the length that it was trained on.
         picture: whether to draw mixture and estimates over time.
-        progress: given the name of a recording that begins, returns what is called after each of its blocks.
+        progress: called with the name of each recording before it; returns the function to call after each block.
 
     Yields:
-        What became of each recording, in order.
+        The separation of each recording, or why there is none, in order.
 
     Raises:
-        UsageError: the model is not of sounds, has no such source, or takes a longer window.
+        UsageError: the model does not separate sounds, has no such source, or needs a longer window.
+        OSError: a result cannot be written.
     """
     require_sounds(model)
     check_window(window, model)
@@ -135,11 +136,11 @@ def separate_all(
             reason = str(error)
             yield Refused(name, reason if name in reason else f"{name}: {reason}")
         except OSError as error:
-            if error.filename is None or os.fspath(error.filename) != name:  # of the results, not of this recording
+            if error.filename is None or os.fspath(error.filename) != name:  # it is not about this recording's file
                 raise
             yield Refused(name, f"{name}: {error.strerror}")
 
 
 def _opened(planned: Planned, rate: float | None) -> Recording:
-    """Open a recording; one that was found in a folder keeps a rate of its own, and ``rate`` is for the others."""
+    """Open a recording; for one that was found in a folder, ``rate`` counts only if the file does not say its rate."""
     return open_in_folder(planned.path, rate) if planned.found else open_recording(planned.path, rate)

@@ -26,8 +26,8 @@ class ModelComparison:
     Attributes:
         split: name of the split.
         scores: scores ``[item]`` of the first and of the second model, each the mean over sources.
-        result: what the statistics say.
-        seen: for each model that may have learned from these items, a sentence that says so.
+        result: statistics of the comparison.
+        seen: a sentence for each model that may have learned from these items.
     """
 
     split: str
@@ -75,7 +75,7 @@ class ModelComparison:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Ends of the difference's 95% interval over what the items were cut from (recordings, pieces ...)."""
+        """Ends of the difference's 95% interval over the units (recordings, pieces ...) that items were cut from."""
         return self.result.paired.low, self.result.paired.high
 
     @property
@@ -85,7 +85,7 @@ class ModelComparison:
 
     @property
     def cut_from(self) -> str:
-        """What the items were cut from: ``15 x 15 recordings``; ``6 items`` where the task does not say."""
+        """The units that the items were cut from: ``15 x 15 recordings``; ``6 items`` if the task does not say them."""
         return self.result.units.words
 
     @property
@@ -105,7 +105,7 @@ class ModelComparison:
 
     @property
     def better(self) -> str | None:
-        """Address of the better model; None where the two tests do not both show a difference of one sign."""
+        """Address of the better model; None unless both tests show a difference, of the same sign."""
         return self.result.better
 
     @property
@@ -168,7 +168,7 @@ def compare(
 
     Raises:
         UsageError: there is no such model, task, split or metric; models or task differ in their sources; the metric
-            does not fit the task.
+            does not fit the task, or is not given and ``model`` does not have one.
         UnreachableError: the tracking server does not answer.
     """
     check_items(task, split, batch_size)
@@ -183,7 +183,9 @@ def compare(
     from ..scoring import metrics, statistics, tables
     from ..scoring.units import Units
 
-    measure = metric or str(first.metadata["metric"])
+    measure = metric or first.metadata.get("metric")
+    if measure is None:
+        raise UsageError(f"{first.name} does not say which metric it was chosen by: give --metric, in Python metric=")
     data = task_data(first, task, cache)
     if why := metrics.unfit(measure, data.signal):
         raise UsageError(f"metric {measure}: {why}")

@@ -40,9 +40,9 @@ class Evaluation:
         data_fingerprint: digest of the task's data.
         sources: names of the sources.
         scores: system -> measure -> scores ``[item, source]``; NaN where a measure is not defined.
-        units: what the items were cut from; intervals are over these. None: each item is a unit.
-        seen: a sentence, where the model may have learned from these items.
-        tracks: names of the items, where these are whole tracks.
+        units: recordings or the like that the items were cut from; intervals are over these. None: over items.
+        seen: a sentence if the model may have learned from these items; else empty.
+        tracks: names of the items if they are whole tracks; else empty.
     """
 
     model: str
@@ -146,7 +146,7 @@ class Evaluation:
 
 
 def _combinations(**levels: Sequence[Any]) -> pd.MultiIndex:
-    """Return all combinations of the levels' values, in the order in which pandas finds them without a search."""
+    """Return all combinations of the levels' values, the last level changing fastest: so pandas needs no sorting."""
     import pandas as pd
 
     codes = np.indices([len(values) for values in levels.values()]).reshape(len(levels), -1)
@@ -167,8 +167,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a model on a split of a task, source by source, beside the unprocessed mixture and the oracle bounds.
 
-    Where the task has the whole recordings of its test split (``stems``, ``bach10``, ``speech_noise``), these are
-    scored, each separated in one piece; of other splits the items are.
+    If the task has the whole recordings of its test split (``stems``, ``bach10``, ``speech_noise``), these are scored,
+    each measured as a whole. For other tasks and splits the items are scored.
 
     Example::
 
@@ -181,10 +181,10 @@ def evaluate(
         task: name of a task or a module of your own, or a ``Config``; None: the task that the model was trained on,
             with the same settings.
         split: ``train``, ``validation`` or ``test``.
-        bss_eval: score by BSS Eval v4 too (SDR, ISR, SIR, SAR), which takes seconds for each item and needs museval
+        bss_eval: also score by BSS Eval v4 (SDR, ISR, SIR, SAR), which takes seconds for each item and needs museval
             and ffmpeg.
-        museval: folder for the model's scores in museval's JSON, one file for each track or item, in a subfolder that
-            is named like the split; turns on ``bss_eval``.
+        museval: folder for the model's scores in museval's JSON, one file for each track or item, in a subfolder with
+            the name of the split; turns on ``bss_eval``.
         batch_size: number of items that are separated at once.
         device: device of a model that is loaded here, as for ``load_model``.
         tracking_uri: MLflow of a model that is loaded here, as for ``load_model``.
@@ -220,10 +220,10 @@ def evaluate(
 
 
 def _transform(model: Model) -> tuple[int, int]:
-    """Return the frame and the hop of the STFT that the oracle bounds take.
+    """Return frame and hop of the STFT of the oracle bounds, in samples.
 
     Raises:
-        UsageError: the model does not say them.
+        UsageError: the model's metadata lack them.
     """
     n_fft, hop = model.metadata.get("n_fft"), model.metadata.get("hop")
     if n_fft is None or hop is None:

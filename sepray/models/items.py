@@ -1,4 +1,4 @@
-"""The items that models are scored on: the task that a model was trained on, or another one with the same sources."""
+"""Loads the items that a model is scored on: of the task that it was trained on, or of one with the same sources."""
 
 from __future__ import annotations
 
@@ -41,13 +41,12 @@ def task_data(model: Model, task: str | TaskConfig | None, cache: str | os.PathL
 
     Args:
         model: a loaded model.
-        task: name or configuration of the task; None: the task that the model was trained on, with its settings, which
-            also count where the task is named and is that one.
+        task: name or configuration of the task; None: the task that the model was trained on, with the same settings.
+            The plain name of that task (``ecg``) has the same settings too; ``ecg:debug`` has its own.
         cache: folder or URI for generated and decoded data.
 
     Raises:
-        UsageError: there is no such task, its data cannot be made, or it has other sources than the model, or other
-            channels.
+        UsageError: there is no such task, its data cannot be made, or its sources or channels differ from the model's.
     """
     from ..loading import load_task
 
@@ -72,6 +71,10 @@ def _config(model: Model, task: str | TaskConfig | None) -> TaskConfig:
         raise UsageError(f"{model.name} does not say which task it was trained on: give --task, in Python task=")
     if task is None and not trust.consented():
         registry.require_named("sepray.tasks", str(trained))
+    short, _, named = (task or "").partition(":")
+    if task is not None and named and named not in registry.variants(registry.find("sepray.tasks", short).__name__):
+        configured: TaskConfig = registry.config("sepray.tasks", task)
+        return configured
     module = registry.find("sepray.tasks", task or str(trained)).__name__
     settings: dict[str, Any] = model.metadata.get("task_config", {}) if module == trained else {}
     try:
@@ -86,7 +89,7 @@ def _config(model: Model, task: str | TaskConfig | None) -> TaskConfig:
 
 
 def on_tensors(model: Model) -> Callable[[Tensor], Tensor]:
-    """Return a function of tensors: ``[batch, channel, *signal]`` -> ``[batch, source, channel, *signal]``."""
+    """Return a model as a function from ``[batch, channel, *signal]`` to ``[batch, source, channel, *signal]``."""
     import torch
 
     def separate(mixture: Tensor) -> Tensor:
@@ -96,7 +99,7 @@ def on_tensors(model: Model) -> Callable[[Tensor], Tensor]:
 
 
 def seen_by(model: Model, fingerprint: str, split: str) -> str:
-    """Return a sentence if a model has, or may have, learned from the items that it is scored on; else an empty text.
+    """Return a sentence if a model has learned from the items that it is scored on, or may have; else an empty text.
 
     Args:
         model: a loaded model.

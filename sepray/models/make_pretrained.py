@@ -1,10 +1,13 @@
 """Turns a trained model into one that comes with sepray: ``python -m sepray.models.make_pretrained NAME MODEL``.
 
-``MODEL`` is a registered version (``models:/cass-ecg@champion``) or the folder of a packaged model, of a
-separator and a task of sepray. Its source files are left behind and none of them runs; its configuration and weights go
-into ``sepray/pretrained/NAME``, with ``model.json`` and the model card: how it was trained, on which data, what it
-scores on the test split beside the unprocessed mixture and the oracle bounds, and its limits. Scores are measured here,
-by what will load it: the first items' are kept, so that a test notices when code makes another model of its weights.
+``MODEL`` is a registered version (``models:/cass-ecg@champion``) or the folder of a packaged model. Its separator and
+its task must be sepray's. Its configuration and weights go into ``sepray/pretrained/NAME``; its source files do not,
+and none of them runs.
+
+``model.json`` and the model card are written beside them. They say how the model was trained, on which data, its scores
+on the test split beside the unprocessed mixture and the oracle bounds, and its limits. The scores are measured here
+with the code that is installed. Those of the first validation items are kept, so that a test notices when changed code
+makes another model of the weights.
 """
 
 from __future__ import annotations
@@ -34,9 +37,9 @@ from .model import Model
 from .model_signal import lowest_heart_rate, require_sounds
 
 LARGEST = 2 * 2**20
-"""Bytes that the weights may have."""
+"""Greatest size of the weights, in bytes."""
 CHECKED = 8
-"""Items of the validation split whose scores are kept for the test."""
+"""Number of items of the validation split whose scores are kept for the test."""
 _OWN = "separators."  # modules of sepray, by their names in a packaged model
 _KEPT = (
     "metric",
@@ -76,7 +79,7 @@ LIMITS = {
 - It separates {length:g} s at once at {rate:g} Hz, and each recording in overlapping windows of that length.
 """,
 }
-"""What a user must know of each model, by its name; for other names there is the first item alone."""
+"""Limits of each model for its card, by its name; the card of a model without an entry has one general sentence."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def ship(
     into: Path = pretrained.FOLDER,
     real: str = "",
 ) -> Shipped:
-    """Make the folder of a model that comes with sepray; one of this name is replaced.
+    """Make the folder of a model that comes with sepray; an older one of this name is replaced.
 
     Args:
         name: name of the model, the part of its address after ``pretrained:``.
@@ -113,21 +116,22 @@ def ship(
         real: scores on recordings of patients as Markdown, for the card; empty: none were measured.
 
     Raises:
-        UsageError: there is no such model, the code here makes another separator of it, or its weights are too large.
+        UsageError: there is no such model, its separator is not sepray's, the installed code does not fit its weights,
+            or these are too large.
     """
     check_address(model)
     files, its_metadata = models.files_of(model, require_models(tracking_uri, model))
     packaged = files / "data" / "separator"
     described = json.loads((packaged / "separator.json").read_text(encoding="utf-8"))
     if not described["module"].startswith(_OWN):
-        raise UsageError(f"{model} is not of a separator that is installed with sepray: others cannot load it")
+        raise UsageError(f"the separator of {model} is not one of sepray's, so others could not load the model")
     size = (packaged / "weights.safetensors").stat().st_size
     if size > LARGEST:
         raise UsageError(f"{model} has {size / 2**20:.1f} MB of weights, more than {LARGEST / 2**20:g}")
     try:
         built = pretrained.built_here(packaged)
-    except (RuntimeError, TypeError) as error:  # weights of other names or shapes, settings that there are no more
-        raise UsageError(f"{model}: the code that is installed here makes another separator of it ({error})") from None
+    except (RuntimeError, TypeError) as error:  # weights with other names or shapes, settings that no longer exist
+        raise UsageError(f"{model}: its weights or settings do not fit the code that is installed ({error})") from None
     loaded = Model(model, PackagedModel(files, its_metadata, None, built), "cpu")
     scores = evaluate(loaded, cache=cache)
     metadata = {key: loaded.metadata[key] for key in _KEPT if key in loaded.metadata}

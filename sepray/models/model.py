@@ -36,11 +36,11 @@ class Model:
         sources: names of the sources that it separates, in the order of the source axis.
         sample_rate: rate of its signals in Hz; None for images.
         channels: number of channels of its mixtures.
-        source_channels: number of channels of its estimates, which are the first ones of the mixture's.
+        source_channels: number of channels of its estimates; they are the first channels of the mixture.
         shape: ``*signal`` of the items that it was trained on, e.g. ``(504,)`` samples.
         device: device that it separates on: ``cpu``, ``cuda``, ``cuda:1`` ...; ``auto`` is a GPU where there is one.
-        metadata: what it was packaged with: study, task with its settings, metric, hyperparameters, digest.
-        run_id: MLflow run that it was logged into; None where it is not in MLflow.
+        metadata: metadata of the package: study, task with its settings, metric, hyperparameters, digest.
+        run_id: MLflow run that it was logged into; None if it is not in MLflow.
     """
 
     def __init__(self, name: str, packaged: PackagedModel, device: str = "auto") -> None:
@@ -93,8 +93,8 @@ def load_model(
         tracking_uri: MLflow tracking server or database; None: ``$MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the
             current folder.
         device: ``cpu``, ``cuda``, ``cuda:1`` ..., ``mps``; ``auto`` takes a GPU where there is one.
-        trust_model_code: let code in the model run that is neither what is installed here nor of your own studies; it
-            runs as you, in a process of its own.
+        trust_model_code: run code in the model even if it is neither installed here nor of your own studies. It runs
+            with all your rights, in a process of its own.
 
     Raises:
         UsageError: there is no such model or device, sepray has not packaged the model, its code is not trusted, or it
@@ -119,10 +119,10 @@ def loaded(model: Address | Model, tracking_uri: str | None = None, device: str 
 
 
 def check_model(model: Address | Model, device: str) -> None:
-    """Check the address of a model, and the name of a device, without importing torch.
+    """Check the address of a model, unless it is loaded, and the name of a device, without importing torch.
 
     Raises:
-        UsageError: ``model`` can be no address, or ``device`` no device.
+        UsageError: ``model`` is no address, or there is no such device.
     """
     if not isinstance(model, Model):
         check_address(os.fspath(model))
@@ -143,7 +143,11 @@ def check_device(name: str) -> None:
 
 
 def _require_device(name: str) -> None:
-    """Refuse a device that this machine does not have."""
+    """Refuse a device that this machine does not have.
+
+    Raises:
+        UsageError: there is no such device.
+    """
     import torch
 
     if name == "auto":
@@ -151,4 +155,4 @@ def _require_device(name: str) -> None:
     try:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError):
-        raise UsageError(f"there is no device {name!r}; `sepray doctor` lists those that there are") from None
+        raise UsageError(f"there is no device {name!r}; `sepray doctor` lists the devices of this machine") from None

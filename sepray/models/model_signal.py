@@ -1,4 +1,4 @@
-"""What a model says of its signals: their rate, and the hearts among its sources."""
+"""Reads the kind of a model's signals from its metadata: their rate, and which of its sources are hearts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 HEARTS = "hearts"
 """Key of the ranges of heart rates in the metadata of a packaged model; older models lack it."""
 
-_PULSE_RATE = 100.0  # Hz: models of a lower rate are of pulses, where they do not say
+_PULSE_RATE = 100.0  # Hz: a model with a lower rate, whose metadata do not say more, separates pulse waves
 
 
 def require_sounds(model: Model) -> float:
@@ -28,9 +28,9 @@ def require_sounds(model: Model) -> float:
 
 
 def heart_signal(model: Model) -> Signal:
-    """Return the kind of a model's signals, with the hearts and ranges that it was packaged with.
+    """Return the kind of a model's signals, with its hearts and the ranges of their rates.
 
-    Where the model does not say them, they follow from the names of its sources (maternal, fetal, heart).
+    If the metadata lack them, they follow from the names of its sources (maternal, fetal, heart).
 
     Raises:
         UsageError: none of its sources has a heart.
@@ -50,13 +50,13 @@ def heart_signal(model: Model) -> Signal:
         rates = tuple((name, float(low), float(high)) for name, low, high in kept["rates"])
         pulses = tuple(kept["pulses"])
     if not rates:
-        raise UsageError(f"{model.name} says of none of its sources ({', '.join(model.sources)}) that it is a heart")
+        raise UsageError(f"none of the sources of {model.name} ({', '.join(model.sources)}) is known to be a heart")
     hearts = tuple(name for name, *_ in rates)
     return Signal(model.sources, model.channels, model.shape, rate, hearts, heart_rates=rates, pulse_sources=pulses)
 
 
 def lowest_heart_rate(model: Model) -> float:
-    """Return the lowest rate of a model's hearts in beats a second; 0 where not all of its sources are ECGs."""
+    """Return the lowest rate of a model's hearts in beats a second; 0 unless all of its sources are ECGs."""
     try:
         return heart_signal(model).lowest_heart_rate
     except UsageError:

@@ -16,7 +16,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 class Envelope:
-    """Lowest and highest sample of each of at most 1600 equal parts of a signal, which comes block by block.
+    """Lowest and highest samples of equal parts of a signal, at most 1600, gathered block by block.
 
     Attributes:
         frames: number of samples of the whole signal.

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..signals.recording_types import Recording
 
 ALL_LEADS = ", all leads"
-"""What is added to a model's name for the scores of its estimates in all leads together (``scoring.all_leads``)."""
+"""End of a model's name in the scores of its estimates in all leads together (``scoring.all_leads``)."""
 
 MEANINGS = {
     "missed_beats": "mean share of the annotated beats without a found one within 50 ms",
@@ -38,9 +38,9 @@ MEANINGS = {
     "confidence": "median over segments, 0 to 1, of how much found beats look alike, stand out and come evenly; below "
     "0.5, and where a fetus is taken for what is left of the mother, there is no such heart; it is no probability",
 }
-"""What the measures are that the table does not show, by their names in the document."""
+"""Meanings of the measures that the table does not show, by their names in the document."""
 
-_ONE_RATE = 2e-3  # that two rates of one file may differ by, of themselves
+_ONE_RATE = 2e-3  # relative difference up to which two rates count as equal
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class RecordResult:
         leads: number of leads that are scored.
         segments: number of segments.
         scores: source -> system -> scores.
-        known: source -> what is known of it, in words.
-        picture: its picture; None where none was asked for.
+        known: source -> its annotation in words.
+        picture: file of its picture; None if none was drawn.
     """
 
     record: str
@@ -73,8 +73,8 @@ class RealScores:
         records: a result for each recording that has annotations.
         left_out: recordings without annotations.
         refused: recordings that cannot be read or scored: name -> why.
-        notes: what the user should know, a line each: rows of the table of rates that say nothing, and what is to be
-            known of a recording, after its name (gaps, an offset that was taken away, another rate than the given one).
+        notes: lines that the user should read: on rows of the table of rates that have no effect, and, after its name,
+            on a recording (gaps, an offset that was removed, another rate than the given one).
     """
 
     model: str
@@ -120,15 +120,15 @@ def evaluate_recordings(
 ) -> RealScores:
     """Score a model on the real recordings in a folder that have annotations (``signals.heart_annotations``).
 
-    Of several leads it is scored lead by lead and, under its name with ``ALL_LEADS``, by one estimate of all leads
-    together (``scoring.all_leads``). Beside it stand the mixture itself, and for a mother and her fetus subtraction of
-    the maternal template and, with several leads, FastICA (``scoring.fetal_baselines``).
+    With several leads the model is scored in each lead and, under its name with ``ALL_LEADS``, by one estimate from all
+    leads together (``scoring.all_leads``). The mixture itself is scored beside it. For a mother and her fetus there are
+    also subtraction of the maternal template and, with several leads, FastICA (``scoring.fetal_baselines``).
 
     Args:
         model: address of a model (see ``load_model``), or a loaded one.
         folder: folder of recordings.
         pictures: folder for a picture of each recording; None: none is drawn.
-        rate: samples a second of files that do not say it; the others keep their own, and a note tells.
+        rate: sampling rate in Hz of files that do not say it; other files keep their own, and a note says so.
         device: device of a model that is loaded here, as for ``load_model``.
         tracking_uri: MLflow of a model that is loaded here, as for ``load_model``.
 
@@ -160,8 +160,12 @@ def evaluate_recordings(
                 notes += [f"{name}: {note}" for note in (*told, *_more_notes(recording, rate, known))]
             else:
                 left_out.append(name)
-        except UsageError as error:  # of this recording: the others are scored
+        except UsageError as error:  # about this recording; the others are scored
             refused[name] = str(error)
+        except OSError as error:
+            if error.filename is None or os.fspath(error.filename) != os.fspath(path):  # not about this recording
+                raise
+            refused[name] = f"{name}: {error.strerror}"
     if not results and refused:
         raise UsageError("; ".join(refused.values()))
     if not results:
@@ -173,7 +177,7 @@ def evaluate_recordings(
 
 
 def _known(recording: Recording, signal: Signal, row: Row | None) -> dict[str, Annotation]:
-    """Return what is known of each heart in a recording, by source."""
+    """Return the annotations of the hearts in a recording, by source; sources without one are left out."""
     hearts = signal.heart_sources
     clock = clock_of(recording) if heart_annotations.has_times(recording.path, hearts) else None
     found = {s: heart_annotations.annotation(recording.path, s, hearts, recording.rate, row, clock) for s in hearts}
@@ -189,7 +193,7 @@ def _scored(
     row: Row | None,
     pictures: str | os.PathLike[str] | None,
 ) -> tuple[RecordResult, tuple[str, ...]]:
-    """Return the scores on a recording, and what is to be known of its separation."""
+    """Return the scores on a recording, and notes on it and on its separation."""
     import torch
 
     from ..scoring import real_records
@@ -245,7 +249,16 @@ def _more_notes(recording: Recording, rate: float | None, known: Mapping[str, An
 
 
 def _chosen(recording: Recording, numbers: tuple[int, ...], name: str) -> Any:
-    """Return the leads ``[lead, time]`` that are scored."""
+    """Return the leads ``[lead, time]`` that are scored.
+
+    Args:
+        recording: the recording.
+        numbers: indices of the leads; empty: all.
+        name: what messages call the recording.
+
+    Raises:
+        UsageError: the recording has no such lead.
+    """
     values = np.concatenate(list(recording.blocks()), axis=-1)
     if not numbers:
         return values

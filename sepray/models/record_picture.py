@@ -1,4 +1,4 @@
-"""Draws the first segment of a real recording: mixture and estimates of one lead, with the beats that were found."""
+"""Draws the first segment of a real recording: mixture and estimates in one lead, with the beats that were found."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def draw(
     known: Mapping[str, Annotation],
     recording: Recording,
 ) -> None:
-    """Write a PNG with a panel for the mixture and one for each estimate, of the lead whose beats are the surest.
+    """Write a PNG with panels of the mixture and of each estimate, in the lead whose beats have most confidence.
 
-    Triangles are beats that were found, vertical lines those that are annotated. Each panel has a scale of its own, and
-    says of its heart what was found and what is known.
+    Triangles are beats that were found, vertical lines those that are annotated. Each panel has a scale of its own. Its
+    title has the heart rate that was found, and the known one.
 
     Args:
         path: file of the picture.
         title: its title.
         mixture: ``[lead, segment, time]``.
         estimates: estimates of that shape, by source.
-        beats: what was found in each heart's estimate.
-        known: what is known of each heart.
+        beats: beats that were found in each heart's estimate, by source.
+        known: annotation of each heart, by source.
         recording: the recording, which says rate and unit.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -1,4 +1,4 @@
-"""The folder of separated recordings: files appear in it whole or not at all, by names that it can take."""
+"""The folder of separated recordings: checks the names of results, and makes a temporary folder for them beside it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ def check_names(files: Sequence[Path], name: str) -> None:
 
 @contextlib.contextmanager
 def temporary_folder_beside(target: Path) -> Iterator[Path]:
-    """Make a temporary folder on the disk of ``target``; remove it at the end, and ``target`` too if it is empty."""
+    """Make a temporary folder in ``target``, and remove it at the end.
+
+    ``target``, and the folders above it, are made if they are not there, and removed again if they are still empty.
+    """
     made = [part for part in (target, *target.parents) if not part.exists()]
     target.mkdir(parents=True, exist_ok=True)
     try:

@@ -48,7 +48,7 @@ class Separation(Mapping[str, Value], Generic[Value]):
         values_by_source: the estimates or the files, by source.
         clipped: number of samples that the file's number type could not hold, by source.
         picture: file of the picture; None where none was drawn.
-        notes: what the user should know: gaps in the recording, an offset or a wander that was taken away.
+        notes: lines that the user should read: on gaps in the recording, or an offset or a wander that was removed.
     """
 
     name: str
@@ -155,7 +155,7 @@ def separate(
         rate: sampling rate in Hz of an array, and of a file that does not say it (NPY, CSV without a time column).
         output: folder for a file of each source, ``RECORDING.SOURCE.wav`` (or csv, npy), with the recording's format;
             written whole or not at all. None: the estimates are returned, and must fit into memory.
-        source: only source that is wanted; None: all.
+        source: the only source that is wanted; None: all.
         window: length that the model separates at once, in seconds; None: the length that it was trained on.
         picture: whether to draw mixture and estimates over time into ``output``, as ``RECORDING.png``.
         device: device of a model that is loaded here, as for ``load_model``.
@@ -214,14 +214,14 @@ def separate_into(
         recording: the mixture.
         model: a loaded model.
         name: what the result and the picture call the recording.
-        source: only source that is wanted; None: all.
+        source: the only source that is wanted; None: all.
         window: length that the model separates at once, in seconds; None: the length that it was trained on.
         picture: whether to draw mixture and estimates over time.
         progress: called after each block with the number of samples done, and of all.
         picture_name: name of the picture's file; default: the recording's, with the suffix ``png``.
 
     Raises:
-        UsageError: the model has no such source, or takes another number of channels or a longer window.
+        UsageError: the model has no such source, takes another number of channels, or needs a longer window.
     """
     check_window(window, model)
     wanted = wanted_sources(model, source)
@@ -245,7 +245,7 @@ def separate_into(
 
 
 def _file_names(sources: Sequence[str]) -> dict[str, str]:
-    """Return what each source is called in names of files: different ones, also where capitals do not count."""
+    """Return a name for files of each source; the names differ even on disks that ignore capitals."""
     names: dict[str, str] = {}
     taken: set[str] = set()
     for source in sources:
@@ -295,7 +295,7 @@ def _write(
     Returns:
         Envelopes of the first channel of the mixture and the estimates, and the number of clipped samples by source.
     """
-    offset = levels.offsets[0]  # without which the mixture is drawn on one scale with the estimates
+    offset = levels.offsets[0]  # taken from the mixture, so that one scale shows it and the estimates
     named = {"its running median": levels.medians[0], "its baseline": levels.baseline, f"{offset:.6g}": offset}
     less = next((words for words, there in named.items() if there), "")
     mixture = f"mixture less {less}" if less else "mixture"

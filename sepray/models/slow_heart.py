@@ -1,4 +1,4 @@
-"""How fast the heart of a recording beats, which may be slower than those that a model has learned from."""
+"""Finds the usual heart rate of a recording, which may be lower than those that a model was trained on."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from ..signals.recording_types import Block
 from ..signals.running_median import parts
 
-_SECONDS = 10.0  # of a part that is looked at
-_PARTS = 12  # at most
-_CHANNELS = 8  # at most
+_SECONDS = 10.0  # length of a part
+_PARTS = 12  # about so many parts are read
+_CHANNELS = 8  # the first ones alone
 _SLOWEST, _FASTEST = 40.0, 115.0  # beats a minute, of adults
 
 
 def usual_rate(blocks: Iterable[Block], frames: int, rate: float) -> float:
-    """Return the usual heart rate of an adult's ECG in beats a second; 0 where most parts of it show no beats.
+    """Return the usual heart rate of an adult's ECG in beats a second; 0 if most of its parts show no beats.
 
     Args:
-        blocks: the recording, ``[channel, time]`` at a time.
-        frames: samples of a channel.
-        rate: samples a second.
+        blocks: the recording in blocks ``[channel, time]``.
+        frames: samples in a channel.
+        rate: sampling rate in Hz.
     """
     import torch
 

@@ -1,10 +1,10 @@
-"""A recording through a model, block by block: resampled, separated in overlapping windows, and resampled back.
+"""Passes a recording through a model block by block: it is resampled, separated in windows, and resampled back.
 
-A channel that lies where no training mixture lay (counts of a converter, the constant part of a PPG, unsigned numbers)
-is shifted to their usual level before it is separated. Where all sources are ECGs that have no baseline of their own,
-disturbances and what is slower than hearts beat are taken away; of other recordings a running median, where the level
-changes by more than theirs did. What was taken away is in no estimate, so it stays in what the mixture has beyond their
-sum.
+Before that the level of each channel is brought to that of the training mixtures. A channel with an offset that they
+did not have (counts of a converter, the constant part of a PPG, unsigned numbers) is shifted. If all sources are ECGs
+without a baseline of their own, disturbances and everything slower than the heart beat are removed. From other
+recordings a running median is removed, if their level changes by more than that of the training mixtures did. No
+estimate contains what was removed, so the estimates do not add up to the mixture.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ from .slow_heart import usual_rate
 
 Array = NDArray[np.float32]
 
-_FEWEST_SAMPLES = 16  # of a window
-_PARTS = 4  # of an item, whose levels are looked at
+_FEWEST_SAMPLES = 16  # in a window
+_PARTS = 4  # of the length of an item, in the search for steps that do not last
 _MOST_TOLD = 4  # channels in a note
-_SLOWER = 0.85  # of its usual rate: a heart that is slower than the model's is not always as slow
+_SLOWER = 0.85  # of its usual rate: the lowest rate of a heart that is slower than the model's
 
 
 @dataclass(frozen=True)
 class Levels:
-    """What is taken away from a recording before it is separated.
+    """Parts of a recording's signal that are removed before it is separated.
 
     Attributes:
-        offsets: a constant for each channel; 0 where it lies as training mixtures did.
-        medians: samples that the running median of each channel is over, which is taken away before its offset; 0: it
-            is not.
-        drifts: slope in a sample of the line that is taken away before the running median, which lags in steep ones.
-        disturbances: of the hearts' beats, taken away after the offset; None: they are not.
-        baseline: what is taken away at last; None: nothing.
-        told: what the user should know of disturbances.
+        offsets: a constant for each channel; 0 for a channel that lies as training mixtures did.
+        medians: length of each channel's running median in samples, which is removed before its offset; 0 for none.
+        drifts: for each channel the slope per sample of a line, which is removed before the running median: a running
+            median lags behind a steep line.
+        disturbances: steps and pops, removed after the offset; None for none.
+        baseline: signal that is slower than the heart beats, removed at the end; None for none.
+        told: notes for the user on the disturbances.
     """
 
     offsets: tuple[float, ...]
@@ -67,7 +67,7 @@ class Levels:
     told: tuple[str, ...] = ()
 
     def taken_from(self, blocks: Iterable[Block]) -> Iterator[Array]:
-        """Yield ``[channel, time]`` without these levels, as float32, a block at a time."""
+        """Yield blocks ``[channel, time]`` without these levels, as float32."""
         level: Iterable[Block] = self.less_offsets(blocks)
         if self.disturbances is not None:
             level = (part.signal for part in self.disturbances.taken_from(in_pieces(level)))
@@ -75,11 +75,11 @@ class Levels:
             yield np.asarray(block, dtype=np.float32)
 
     def less_offsets(self, blocks: Iterable[Block]) -> Iterable[Block]:
-        """Return blocks ``[channel, time]`` without the running medians and the offsets alone."""
+        """Return blocks ``[channel, time]`` from which only the running medians and the offsets are removed."""
         offsets = np.array(self.offsets)[:, None]
         if any(self.medians):
             blocks = less_running_median(less_drift(blocks, self.drifts), self.medians)
-        # in the block's own type: of float64, float32 would round the samples
+        # In the block's own type: float32 would round samples of float64.
         return (block - offsets.astype(block.dtype) for block in blocks) if offsets.any() else blocks
 
 
@@ -90,20 +90,20 @@ def estimates_of(
     each: Callable[[Array], None] | None = None,
     levels: Levels | None = None,
 ) -> Iterator[Array]:
-    """Yield the estimates ``[source, channel, time]`` at the recording's rate, a block at a time, without seams.
+    """Yield the estimates in blocks ``[source, channel, time]`` at the recording's rate, without seams.
 
     They have ``estimate_channels`` channels. A model of one channel separates each channel by itself. The levels
-    (``levels_of``) are taken away first.
+    (``levels_of``) are removed first.
 
     Args:
         recording: the mixture.
         model: a model of sounds, for which ``require_sounds`` has passed.
         window: length that the model separates at once, in seconds; None: the length that it was trained on.
-        each: called with every block ``[channel, time]`` that is separated: the mixture without its levels.
-        levels: those of the recording, which are found here if they are not given.
+        each: called with every block ``[channel, time]`` of the mixture without its levels, before it is separated.
+        levels: levels of the recording; None: they are found here.
 
     Raises:
-        UsageError: the model takes another number of channels, or a rate that is far from the recording's.
+        UsageError: the model takes another number of channels, or its rate is too far from the recording's.
     """
     rate = require_sounds(model)
     check_change(recording.rate, rate, str(recording.path))
@@ -124,10 +124,10 @@ def estimates_of(
 
 
 def levels_of(recording: Recording, model: Model) -> Levels:
-    """Return what is taken away from a recording before it is separated, which may take reading it through.
+    """Return the levels to remove from a recording before it is separated; to find them, it may be read through.
 
-    It is nothing for models that do not say where their training mixtures lay, and for recordings whose samples have
-    not been read.
+    Nothing is removed if the model's metadata lack the level of its training mixtures, or if the recording's samples
+    have not been read when it was opened.
     """
     trained = model.metadata.get(MIXTURE_LEVEL)
     none = (0.0,) * recording.channels
@@ -145,8 +145,8 @@ def levels_of(recording: Recording, model: Model) -> Levels:
 def _less_medians(recording: Recording, model: Model, levels: Levels, trained: dict[str, float]) -> Levels:
     """Return levels with the running medians of channels whose level changes.
 
-    Levels of stretches as long as the model's items are looked at; then, of what is left without them, of a quarter of
-    that, or half of a recording that is no longer, for steps that do not last.
+    Changes are first looked for between stretches as long as the model's items. Without them, steps that do not last
+    are looked for between stretches of a quarter of that length; in a short recording of half its length.
     """
     item = round(model.shape[0] / require_sounds(model) * recording.rate)
     short = min(item // _PARTS, max(_FEWEST_SAMPLES, recording.frames // 2))
@@ -167,16 +167,17 @@ def _less_medians(recording: Recording, model: Model, levels: Levels, trained: d
 def _less_disturbances(
     recording: Recording, model: Model, levels: Levels, trained: dict[str, float], lowest: float
 ) -> Levels:
-    """Return levels with disturbances of ECGs, and with what is slower than their hearts beat.
+    """Return levels with the disturbances of ECGs, and with everything in them that is slower than the heart beats.
 
-    A breath is told from steps by how fast the level changes, whatever its height: a running median would spoil it.
+    A breath and a step are told apart by how fast the level changes, whatever its height. The running median of other
+    recordings (``_less_medians``) would harm the beats of one that breathes.
 
     Args:
         recording: the mixture.
         model: the model.
         levels: offsets of the recording.
         trained: range of the offsets of training mixtures.
-        lowest: the lowest rate of the model's hearts, in beats a sample. A heart of the recording may be slower.
+        lowest: the lowest rate of the model's hearts, in beats per sample. The heart in the recording may be slower.
     """
 
     def mixture() -> Iterable[Block]:
@@ -185,7 +186,7 @@ def _less_disturbances(
     found = disturbances(mixture(), recording.frames, lowest)
     tally = Tally(recording.channels)
     signals = tally.watching(found.taken_from(mixture()))
-    if recording.frames * lowest <= 1:  # less than one beat has no slow part, but a level of its own without the steps
+    if recording.frames * lowest <= 1:  # less than a beat has no slow part, but without the steps it has a new level
         whole = np.concatenate(list(signals), axis=-1)
         places = zip(levels.offsets, np.median(whole, axis=1), whole.std(axis=1), strict=True)
         offsets = tuple(own + offset(float(m), float(spread), trained) for own, m, spread in places)
@@ -223,12 +224,12 @@ def _told_of(tally: Tally, rate: float) -> tuple[str, ...]:
 
 
 def notes_on(recording: Recording, model: Model, levels: Levels | None = None) -> tuple[str, ...]:
-    """Return what the user should know of a recording and of its separation, a line each.
+    """Return notes for the user on a recording and its separation, a line each.
 
     Args:
         recording: the mixture.
         model: the model.
-        levels: those of the recording, which are found here if they are not given.
+        levels: levels of the recording; None: they are found here.
     """
     taken = levels_of(recording, model) if levels is None else levels
     notes = (*recording.notes, *_note_on_rate(recording.rate, float(model.sample_rate or 0.0)))
@@ -258,7 +259,7 @@ def _told(parts: list[str]) -> str:
 
 
 def _note_on_rate(rate: float, trained: float) -> tuple[str, ...]:
-    """Return a note on a recording that holds less than half of the frequencies that the model has learned from."""
+    """Return a note if a recording has less than half of the frequencies that the model was trained on."""
     if rate >= trained / 2:
         return ()
     return (
@@ -268,12 +269,12 @@ def _note_on_rate(rate: float, trained: float) -> tuple[str, ...]:
 
 
 def shortest_window(model: Model) -> float:
-    """Return the length of the shortest window that a model separates at once, in seconds."""
+    """Return the length in seconds of the shortest window that a model can separate."""
     return _FEWEST_SAMPLES / require_sounds(model)
 
 
 def check_window(window: float | None, model: Model | None = None) -> None:
-    """Check the length of a window; every length passes that is above 0 seconds and not too short for the model.
+    """Check the length of a window: it must be above 0 seconds, finite, and not too short for the model.
 
     Args:
         window: length in seconds; None: the model's own window, which is not checked.
@@ -292,7 +293,7 @@ def check_window(window: float | None, model: Model | None = None) -> None:
 
 
 def wanted_sources(model: Model, source: str | None) -> tuple[str, ...]:
-    """Return the names of the sources that are wanted: one, or with None all of the model's.
+    """Return the names of the sources that are wanted: the given one, or all of the model's.
 
     Raises:
         UsageError: the model has no such source.

@@ -16,8 +16,11 @@ def test_model_of_an_older_commit_says_what_is_missing_and_what_to_give_instead(
     ("model", "words"),
     [
         ("models:/nobody/1", "models:/nobody/1: there is no registered model 'nobody' in sqlite:///"),
-        ("models:/cass-kept-task", "'models:/cass-kept-task' is no model's address; give models:/NAME@champion or "),
-        ("./nothing", "./nothing is no folder with a model (no MLmodel in it), and no models:/NAME@champion"),
+        (
+            "models:/cass-kept-task",
+            "'models:/cass-kept-task' is not the address of a model; give models:/NAME@champion ",
+        ),
+        ("./nothing", "./nothing is neither a folder with a model (no MLmodel in it) nor an address such as "),
     ],
 )
 def test_model_that_is_not_there_is_refused(run, kept, model, words):

@@ -71,7 +71,7 @@ def test_batch_size_and_split_say_what_is_separated_at_once():
         ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
         ({"split": "all"}, "unknown split 'all'"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
-        ({"other": "nowhere"}, "nowhere is no folder with a model"),
+        ({"other": "nowhere"}, "nowhere is neither a folder with a model"),
         (
             {"other": model(SECOND, lambda data: data, sources=("a", "b"))},
             f"{FIRST} and {SECOND} separate different sources: heart, breath and a, b",
@@ -82,6 +82,13 @@ def test_what_does_not_fit_is_refused(settings, line):
     with pytest.raises(UsageError) as refusal:
         compare(**{"model": BETTER, "other": WORSE, "task": Config(), **settings})
     assert str(refusal.value).startswith(line)
+
+
+def test_model_that_has_no_metric_needs_one():
+    first = shares_of_the_mixture(FIRST, 0.3)
+    first.metadata = {"task": "any"}
+    with pytest.raises(UsageError, match=r"^models:/first/1 does not say which metric it was chosen by: give --metric"):
+        compare(first, WORSE, Config())
 
 
 def test_both_models_are_loaded_from_where_they_are_said_to_be(packaged, monkeypatch):

@@ -115,7 +115,7 @@ def test_what_does_not_fit_is_refused(tmp_path):
         ({"split": "all"}, "unknown split 'all'"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"museval": "file/x"}, "cannot write to file/x"),
-        ({"model": "nowhere"}, "nowhere is no folder with a model"),
+        ({"model": "nowhere"}, "nowhere is neither a folder with a model"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"bss_eval": True}, "BSS Eval fits filters of 512 taps"),
     ):

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from sepray.errors import UsageError
+from sepray.models import items
 from sepray.models.items import check_items, on_tensors, task_data
 from sepray.models.model import load_model
 from sepray.registry import UnknownNameError
+from sepray.tasks import ecg, ecg_varied
 
 from .functions import DATA, Config, model, shares_of_the_mixture
 from .packaged import TASK
@@ -35,6 +37,19 @@ def test_own_task_has_the_settings_of_the_training(packaged, tmp_path):
         data = task_data(half, task, tmp_path / "cache")
         assert data.fingerprint == TASK.load(tmp_path / "cache").fingerprint
         assert [len(data.train), len(data.validation), len(data.test)] == [7, 5, 6]
+
+
+def test_named_configuration_of_the_own_task_is_the_one_that_is_named():
+    trained = shares_of_the_mixture("m", 0.5)
+    trained.metadata = {"task": "sepray.tasks.ecg", "task_config": {"train": 7}}
+    debug = items._config(trained, "ecg:debug")
+    assert debug == ecg.DEBUG != items._config(trained, "ecg") == ecg.Config(train=7)
+    assert items._config(trained, "ecg:varied") == ecg_varied.Config()
+    assert items._config(trained, "ecg:varied_debug") == ecg_varied.DEBUG
+    trained.metadata = {"task": "sepray.tasks.ecg_varied", "task_config": {"train": 7}}
+    assert items._config(trained, "ecg:varied") == ecg_varied.Config(train=7)
+    with pytest.raises(UnknownNameError, match="ecg has no configuration 'no_such'"):
+        items._config(trained, "ecg:no_such")
 
 
 def test_another_task_has_its_own_settings(packaged, tmp_path, monkeypatch):

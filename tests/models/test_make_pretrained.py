@@ -141,14 +141,14 @@ def test_what_others_could_not_load_or_is_too_large_is_refused(made, monkeypatch
     description = package / "data" / "separator" / "separator.json"
     kept = description.read_text()
     description.write_text(kept.replace('"width": 4', '"width": 8', 1))
-    with pytest.raises(UsageError, match=r"^m: the code that is installed here makes another separator of it"):
+    with pytest.raises(UsageError, match=r"^m: its weights or settings do not fit the code that is installed"):
         make_pretrained.ship("ecg", "m", into=tmp_path / "into")
     description.write_text(kept)
     monkeypatch.setattr(make_pretrained, "LARGEST", 1000)
     with pytest.raises(UsageError, match=r"^m has 0\.\d MB of weights, more than 0\.0009\d*$"):
         make_pretrained.ship("ecg", "m", into=tmp_path / "into")
     description.write_text(kept.replace("separators.cass", "user.mine"))
-    with pytest.raises(UsageError, match=r"^m is not of a separator that is installed with sepray"):
+    with pytest.raises(UsageError, match=r"^the separator of m is not one of sepray's"):
         make_pretrained.ship("ecg", "m", into=tmp_path / "into")
     assert not (tmp_path / "into").exists()
 

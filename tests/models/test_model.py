@@ -73,7 +73,7 @@ def test_device_that_is_not_there_is_refused(packaged):
     assert re.match(r"there is no device 'cuda:63': this machine has \d+ GPUs", str(refusal.value))
     with pytest.raises(UsageError) as refusal:
         load_model(packaged.half, device="xpu:63")
-    assert str(refusal.value) == "there is no device 'xpu:63'; `sepray doctor` lists those that there are"
+    assert str(refusal.value) == "there is no device 'xpu:63'; `sepray doctor` lists the devices of this machine"
 
 
 def test_addresses_and_models_are_taken_alike(packaged, monkeypatch):
@@ -84,7 +84,7 @@ def test_addresses_and_models_are_taken_alike(packaged, monkeypatch):
     loaded(packaged.half, "uri", "cpu")
     assert asked == [(packaged.half, "uri", "cpu")]
     check_model(ready, "cpu")
-    with pytest.raises(UsageError, match=r"^nowhere is no folder with a model"):
+    with pytest.raises(UsageError, match=r"^nowhere is neither a folder with a model"):
         check_model("nowhere", "cpu")
 
 

@@ -34,7 +34,7 @@ def test_hearts_are_those_that_the_model_says_or_those_of_its_names():
     slow, fast = heart_signal(of(("heart", "breath"), 32.0)), heart_signal(of(("heart", "breath"), 100.0))
     assert slow.heart_sources == slow.pulse_sources == fast.heart_sources == ("heart",)
     assert (fast.pulse_sources, fast.heart_range("heart")) == ((), (40, 200))
-    with pytest.raises(UsageError, match=r"^m says of none of its sources \(x, y\) that it is a heart$"):
+    with pytest.raises(UsageError, match=r"^none of the sources of m \(x, y\) is known to be a heart$"):
         heart_signal(of(("x", "y")))
 
 

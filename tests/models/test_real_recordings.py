@@ -1,12 +1,15 @@
 """Scores on real recordings: whose annotations are known, beside the baselines, with a picture of each."""
 
+import errno
 import json
 
 import numpy as np
 import pytest
 
 from sepray.errors import UsageError
+from sepray.models import real_recordings
 from sepray.models.real_recordings import evaluate_recordings
+from sepray.signals.recordings import open_in_folder
 
 from .functions import model
 
@@ -160,6 +163,22 @@ def test_a_rate_is_for_files_that_say_none_and_short_recordings_are_noted(tmp_pa
         "bare.csv: it has 2 s, less than a segment of 10 s, and is scored as one",
         "ward.csv: it says that its rate is 250 Hz, which it keeps: --rate is for files that say none",
     )
+
+
+def test_recording_that_this_user_may_not_read_is_told_and_the_others_are_scored(tmp_path, monkeypatch):
+    for name in ("ward", "bare"):
+        alone(tmp_path, name, TIMES)
+    (tmp_path / "rates.csv").write_text("record,source,rate\nward,maternal,81\nbare,maternal,81\n")
+
+    def opened(path, rate):
+        if path.stem == "bare":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return open_in_folder(path, rate)
+
+    monkeypatch.setattr(real_recordings, "open_in_folder", opened)
+    found = evaluate_recordings(MODEL, tmp_path)
+    assert [result.record for result in found.records] == ["ward.csv"]
+    assert found.refused == {"bare.csv": "bare.csv: Permission denied"}
 
 
 def test_steps_of_the_level_are_noted(tmp_path):

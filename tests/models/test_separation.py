@@ -138,7 +138,7 @@ def test_failed_separation_leaves_nothing(monkeypatch):
         ({"source": "lung"}, "models:/quarter/1 has no source 'lung'; it separates heart, breath"),
         ({"window": -1}, "window must be more than 0 seconds, not -1"),
         ({"picture": True}, "a picture is drawn into the folder of the files: give output too"),
-        ({"model": "nowhere"}, "nowhere is no folder with a model"),
+        ({"model": "nowhere"}, "nowhere is neither a folder with a model"),
         ({"device": "gpu"}, "unknown device 'gpu'"),
         ({"output": "file/below"}, "cannot write to file/below: "),
     ],
