@@ -1,3 +1,1 @@
-"""The ``sepray`` command: clean, compare, delete, doctor, evaluate, explain, list, reconcile, report, reproduce, run,
-separate, show.
-"""
+"""The ``sepray`` command, with a module for each of its commands."""

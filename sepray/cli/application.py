@@ -1,7 +1,6 @@
-"""What the commands share: how they are registered and parsed, their common flags, and checks of what they are given.
+"""Registers and parses the commands, and has the flags and checks that several of them share.
 
-A command checks what it was given before it imports anything heavy (torch, MLflow), so that bad input is refused at
-once.
+A command checks its arguments before it imports anything heavy (torch, MLflow), so that bad input is refused at once.
 """
 
 from __future__ import annotations
@@ -92,19 +91,20 @@ Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]
 Shared = Annotated[
     bool,
     tyro.conf.arg(
-        help="Let your group read and write what the command writes. Without it only you can.", help_behavior_hint=""
+        help="Let your group read and write the files that the command writes. Without it only you can.",
+        help_behavior_hint="",
     ),
 ]
 _Traceback = Annotated[bool, tyro.conf.arg(help=TRACEBACK_HELP, help_behavior_hint="")]
 Json = Annotated[bool, tyro.conf.arg(help=JSON_HELP, help_behavior_hint="")]
 
 _application = tyro.extras.SubcommandApp()
-_texts: dict[Callable[..., Any], str] = {}  # help of each command
+_texts: dict[Callable[..., Any], str] = {}  # command -> its help
 
 
 @dataclass(frozen=True)
 class StudyFlags:
-    """A study that was run before, and the stores that it is read from: flags of every command on a study."""
+    """Flags of every command on a study that was run before: its name, and the stores that it is read from."""
 
     name: Annotated[
         str,
@@ -138,13 +138,13 @@ def command(name: str) -> Callable[[Command], Command]:
     """Register a function as the command ``name``: its parameters are the flags, its docstring the help text."""
 
     def register(function: Command) -> Command:
-        # tyro calls what it is given while it parses; this way it only binds the arguments.
+        # tyro calls the function while it parses; this one only binds the arguments.
         def bind(*positional: Any, traceback: bool = False, **flags: Any) -> Any:
             return functools.partial(_call, function, *positional, **flags)
 
         signature = inspect.signature(function)
         text = re.sub(r"\n {8,}", " ", inspect.cleandoc(function.__doc__ or ""))  # a line for each of Args
-        # --traceback is taken off the command line before it is parsed; here it is for --help and completion.
+        # --traceback is removed from the command line before it is parsed; here it is for --help and completion.
         shown = inspect.Parameter("traceback", inspect.Parameter.KEYWORD_ONLY, default=False)
         attributes: dict[str, Any] = {
             "__signature__": signature.replace(parameters=[*signature.parameters.values(), shown]),
@@ -162,17 +162,17 @@ def command(name: str) -> Callable[[Command], Command]:
 
 
 def _call(function: Command, *positional: Any, **flags: Any) -> int | None:
-    """Run a command; with ``--json`` all that it prints goes to standard error, but for the document of ``print_json``.
+    """Run a command; with ``--json`` all that it prints goes to standard error, except the document of ``print_json``.
 
-    What it writes is private to its user; with ``--shared``, and in the folder of a study that is shared
-    (``share_like``), the user's group may read and write it too.
+    Files that it writes are private to its user. With ``--shared``, and in the folder of a shared study
+    (``share_like``), the user's group may read and write them too.
     """
     with kept_private(flags.get("shared") is True), only_json(flags.get("json") is True):
         return function(*positional, **flags)
 
 
 def _in_short(text: str) -> str:
-    """Return what the list of all commands says of one: the first paragraph of its help, and the example."""
+    """Return the part of a command's help for the list of all commands: the first paragraph, and the example."""
     first, *others = text.split("\n\n")
     return "\n\n".join([first, *(paragraph for paragraph in others if paragraph.startswith("Example: "))])
 
@@ -182,7 +182,7 @@ def parse(arguments: list[str] | None, description: str | None) -> Callable[[], 
 
     Args:
         arguments: arguments of the command line; None for those of this process.
-        description: what ``sepray --help`` says above the list of commands.
+        description: text of ``sepray --help`` above the list of commands.
 
     Raises:
         UsageError: there is no such command or flag, or a flag does not take its value.
@@ -218,7 +218,7 @@ def require_storage(url: str) -> None:
 
 
 def require_study(url: str, name: str) -> optuna.Study:
-    """Refuse the name of a study that an Optuna storage does not have.
+    """Return a study from an Optuna storage; refuse a name that it does not have.
 
     Raises:
         UsageError: there is no such storage, or no such study in it.
@@ -232,10 +232,10 @@ def require_study(url: str, name: str) -> optuna.Study:
 
 
 def share_like(folder: Path) -> None:
-    """Set the umask so that the user's group may read and write new files exactly where it may write to ``folder``.
+    """Set the umask such that the user's group may read and write new files if it may write to ``folder``.
 
-    The rights of a study's folder decide, which only its owner can change, and not what the storage says of
-    ``--shared``, which everybody who shares the storage can change.
+    The rights of the study's folder decide, because only its owner can change them. The stored value of ``--shared``
+    does not, because everybody who shares the storage can change that.
     """
     with contextlib.suppress(OSError):
         found = folder.lstat()

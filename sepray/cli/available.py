@@ -1,4 +1,4 @@
-"""Reads which separators and tasks there are, and what they need, from their sources: nothing is imported or run."""
+"""Lists the separators and tasks and their needs, read from their sources: nothing is imported or run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _CONTRACTS = "sepray.contracts"
 
 @dataclass(frozen=True)
 class Available:
-    """A separator or task by name.
+    """A separator or task.
 
     Attributes:
-        name: the name.
-        what: first paragraph of its module's docstring; where it cannot be used, why.
+        name: its name.
+        what: first paragraph of its module's docstring; the reason if it cannot be used.
         config: first paragraph of its ``Config``'s docstring.
         supervisions: training signals that the separators in its module need (values of ``contracts.Supervision``).
         configurations: names of its configurations.
@@ -37,7 +37,7 @@ class Available:
 def available(package: str) -> list[Available]:
     """Return the separators (``"sepray.separators"``) or tasks (``"sepray.tasks"``), sorted by name.
 
-    Names that an installed package announces and that cannot be used are among them, with the reason.
+    Names that an installed package announces are listed even if they cannot be used, with the reason.
     """
     announced = registry.announced_modules(package)
     found = []
@@ -64,7 +64,7 @@ def _described(package: str, name: str, origin: str) -> Available:
 
 
 def supervisions(module: str) -> tuple[str, ...]:
-    """Return, sorted, the training signals that are needed by the separators in a module."""
+    """Return the training signals that the separators in a module need, sorted."""
     classes = [node for node in source.tree(module).body if isinstance(node, ast.ClassDef)]
     members = [found for node in classes if (found := _supervision(module, node)) is not None]
     values = _members()
@@ -72,7 +72,7 @@ def supervisions(module: str) -> tuple[str, ...]:
 
 
 def _supervision(module: str, node: ast.ClassDef) -> str | None:
-    """Return the name of a separator class's member of ``Supervision``; None where the class is no separator.
+    """Return the name of a separator class's member of ``Supervision``; None if the class is no separator.
 
     A class that does not set it inherits it from the first of its bases that is a separator.
     """

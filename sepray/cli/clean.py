@@ -10,8 +10,7 @@ import tyro
 
 from ..errors import UsageError, mask
 from . import application
-from .confirmation import is_confirmed
-from .delete import Yes
+from .confirmation import Yes, is_confirmed
 
 if TYPE_CHECKING:
     from ..driver.saved_study import SavedStudy
@@ -54,7 +53,7 @@ def clean(
     if cache_data is not None and not cache_data >= 0:
         raise UsageError(f"--cache-data must be at least 0, not {cache_data:g}")
     if name is not None and orphans:
-        raise UsageError("--orphans is about the folders of no study in the storage; leave out the name of the study")
+        raise UsageError("--orphans deletes folders of studies that are not in the storage; leave out the study's name")
     application.require_storage(storage)
     from ..console.terminal import console, size
     from ..driver.saved_study import read_saved_study, study_names
@@ -90,16 +89,16 @@ def clean(
     if json:
         items = [asdict(item) for item in deletable]
         for described in items:
-            del described["top"]  # only says how it is deleted
+            del described["top"]  # used only to delete it
             described["place"] = mask(described.pop("location"))  # as older versions call it
         application.print_json({"deleted": confirmed, "bytes": sum(item.size for item in deletable), "items": items})
 
 
 def _deletable(saved: SavedStudy, stack: contextlib.ExitStack, alone: bool) -> list[Deletable]:
-    """Hold a study and return what can be deleted of it; leave one alone that is running or behind a link.
+    """Hold a study until ``stack`` ends, and return what can be deleted of it; skip one that runs or is behind a link.
 
     Raises:
-        SeprayError: the study is running and no other was asked for, or one of its stores does not answer.
+        SeprayError: the study runs or is behind a link and was asked for alone, or one of its stores does not answer.
     """
     from ..console.terminal import console
     from ..results import cleaning

@@ -1,22 +1,27 @@
-"""The question that a command asks before it deletes or trains something."""
+"""The question that a command asks before it deletes, sends or trains something."""
 
 from __future__ import annotations
 
 import sys
+from typing import Annotated
+
+import tyro
 
 from ..errors import UsageError
 
+Yes = Annotated[bool, tyro.conf.arg(help="Do not ask.", help_behavior_hint="")]
+
 
 def is_confirmed(yes: bool, question: str = "Delete this?", left: str = "nothing is deleted") -> bool:
-    """Ask whether to do what was listed; anything but ``y`` or ``yes`` is no.
+    """Ask a question, and return whether the answer is ``y`` or ``yes``.
 
     Args:
-        yes: the answer was given on the command line.
+        yes: whether the command line says yes already.
         question: the question.
-        left: what is not done without an answer, for the message.
+        left: clause that says what is not done without an answer, for the message.
 
     Raises:
-        UsageError: nobody can answer: this is no terminal, and the answer was not given.
+        UsageError: there is no answer on the command line, and no terminal to ask in.
     """
     if yes:
         return True

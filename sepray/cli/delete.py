@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import tyro
-
 from ..errors import UsageError
 from . import application
-from .confirmation import is_confirmed
-
-Yes = Annotated[bool, tyro.conf.arg(help="Do not ask.", help_behavior_hint="")]
+from .confirmation import Yes, is_confirmed
 
 
 @application.command("delete")
@@ -49,7 +43,7 @@ def delete(
             application.print_json({"study": study.name, "deleted": True, "deletes": [], "keeps": []})
         return
     address = None
-    if runs or models:  # the address is the study's own, unless another one is given
+    if runs or models:  # the address is the study's own, unless the command line has another one
         own, _ = tracking_address.of_study(study.tracking_uri, study.name, study.storage, study.storage_path)
         address = application.require_tracking(own)
     with deletion.held(saved):

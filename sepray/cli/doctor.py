@@ -31,8 +31,8 @@ class Finding:
     Attributes:
         what: name of what was checked.
         found: its version, size or address, or what is wrong with it.
-        state: ``ok``; ``missing``, where something needed is missing; ``note``, where not everybody needs it.
-        remedy: what to do about it, where there is something to do.
+        state: ``ok``; ``missing`` if something is missing that studies need; ``note`` if not everybody needs it.
+        remedy: what to do about it; empty if there is nothing to do.
     """
 
     what: str
@@ -65,8 +65,8 @@ def doctor(
         *_devices(),
         *_tools(),
         *_folders({"results": storage_path, "data cache": where, "this folder": "."}),
-        _address("Optuna storage", storage),
-        _address("MLflow", resolve_uri(tracking_uri)),
+        _storage(storage),
+        _tracking(tracking_uri),
     ]
     missing = [f for f in findings if f.state == "missing"]
     if json:
@@ -94,7 +94,7 @@ def _packages() -> Iterator[Finding]:
     for text in importlib.metadata.requires("sepray") or ():
         requirement = Requirement(text)
         needed, chosen = (not (m := requirement.marker) or m.evaluate({"extra": e}) for e in ("", "bss-eval"))
-        if needed or chosen:  # the rest is for tests and developers
+        if needed or chosen:  # the other extras are for clusters, some tasks, tests and developers
             yield _package(requirement.name, requirement.specifier, needed)
 
 
@@ -142,7 +142,10 @@ def _tools() -> Iterator[Finding]:
 
 
 def _version(tool: str) -> str:
-    printed = subprocess.run([tool, "-version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    try:
+        printed = subprocess.run([tool, "-version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, ValueError, subprocess.SubprocessError):  # it cannot be run, hangs, or prints no text
+        return "unknown version"
     return " ".join(printed.split()[2:3]) or "unknown version"
 
 
@@ -162,6 +165,22 @@ def _folders(folders: dict[str, str]) -> Iterator[Finding]:
         low = free < _ENOUGH_GIB
         remedy = f"make room: studies need about {_ENOUGH_GIB:g} GiB" if low else ""
         yield Finding(what, f"{path}, {free:.1f} GiB free", "missing" if low else "ok", remedy)
+
+
+def _storage(url: str) -> Finding:
+    found = _address("Optuna storage", url)
+    try:
+        preflight.require_driver(url, mask(url))
+    except UsageError as error:
+        return Finding(found.what, str(error), "missing")
+    return found
+
+
+def _tracking(uri: str | None) -> Finding:
+    try:
+        return _address("MLflow", resolve_uri(uri))
+    except UsageError as error:
+        return Finding("MLflow", str(error), "missing")
 
 
 def _address(what: str, url: str) -> Finding:

@@ -53,13 +53,13 @@ def evaluate(
 
     Args:
         quiet: Print no table.
-        bss_eval: Score by BSS Eval v4 too (SDR, ISR, SIR, SAR; median over frames, then over items). Takes seconds
-            for each item; needs museval and ffmpeg.
-        museval: Folder for the model's scores in museval's JSON, one file for each track or item, in SPLIT/. Turns
-            on --bss-eval.
+        bss_eval: Also score by BSS Eval v4 (SDR, ISR, SIR, SAR; median over frames, then over items). It takes seconds
+            for each item, and needs museval and ffmpeg.
+        museval: Folder for the model's scores in museval's JSON, in the subfolder SPLIT, one file for each track or
+            item. Turns on --bss-eval.
         recordings: Folder of real recordings whose heart rates or beats are known (rates.csv, NAME.SOURCE.csv, WFDB
-            annotations). The model is scored on these instead of a task, beside two simple methods: subtraction of the
-            maternal template, and FastICA.
+            annotations). The model is scored on these instead of a task. Beside it stand two simple methods:
+            subtraction of the maternal template, and FastICA.
         pictures: With --recordings: folder for a picture of each recording.
         rate: With --recordings: sampling rate in Hz of files that do not say it.
     """
@@ -126,10 +126,10 @@ def _evaluate_recordings(
 
 
 def check_flags(*models: str, batch_size: int) -> None:
-    """Refuse addresses of no model and an empty batch; let the user's own tasks be found in the current folder.
+    """Refuse texts that are no address of a model, and an empty batch; let tasks be found in the current folder.
 
     Raises:
-        UsageError: an address can be of no model, or ``batch_size`` is below 1.
+        UsageError: a text is no address of a model, or ``batch_size`` is below 1.
     """
     from ..models.address import check_address
 

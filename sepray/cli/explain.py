@@ -9,8 +9,7 @@ import tyro
 from .. import processor
 from ..errors import UsageError
 from . import application
-from .confirmation import is_confirmed
-from .delete import Yes
+from .confirmation import Yes, is_confirmed
 
 if TYPE_CHECKING:
     from ..results.explaining import PathOptions, PathTraining
@@ -43,17 +42,17 @@ def explain(
 ) -> int:
     """Show how much each setting of a study's champion contributes to its gain over the published settings.
 
-    Between the two, one setting is changed at a time. Every step is trained on the seeds of the retrainings and
-    compared on validation. The command says how much it will train, and asks. After an interruption the same command
-    goes on. Where the steps are trained already, they are only shown.
+    On the way from the published settings to the champion's, one setting changes at a time. Every step is trained on
+    the seeds of the retrainings and compared on validation. The command says how much it will train, and asks. After an
+    interruption the same command goes on. If all steps are trained already, they are only shown.
 
     Example: sepray explain cass-ecg
 
     Args:
-        origin: Published settings to begin with, or control: the best settings of the control arm.
-        order: Which setting changes next. greedy: the best one, after all that are left were trained. importance: the
-            one that mattered most in the search. given: the next one of the search space. auto: greedy for up to five
-            settings, importance for more.
+        origin: Name of the published settings to begin with, or control for the best settings of the control arm.
+        order: How the next setting is chosen. greedy: all settings that are left are tried, and the best one is taken.
+            importance: the one that mattered most in the search. given: the next one of the search space. auto: greedy
+            for up to five settings, importance for more.
         seeds: Number of seeds on which each step is trained.
         epochs: Epochs of each training.
     """
@@ -76,7 +75,7 @@ def explain(
 
 
 def _path(study: application.StudyFlags, options: PathOptions, json: bool, yes: bool) -> Explanation | int:
-    """Return the path of a study, trained unless there is one that meets the options; the exit status if it is not."""
+    """Return the path of a study, trained if it has none that meets the options; the exit status if there is none."""
     from ..driver import tracking_address
     from ..results.explaining import PathTraining
     from ..results.study_result import load_study
@@ -94,7 +93,7 @@ def _path(study: application.StudyFlags, options: PathOptions, json: bool, yes: 
 
 
 def _trained(spec: StudySpec, training: PathTraining, yes: bool) -> Explanation | int:
-    """Say what will be trained, ask, and train it; return the path, or the exit status where it is not trained."""
+    """Say what will be trained, ask, and train it; return the path, or the exit status if it is not trained."""
     from ..console import interruption
     from ..console.exit_status import how_to_go_on
     from ..console.terminal import console

@@ -21,9 +21,9 @@ def list_(
     Example: sepray list models
 
     Args:
-        what: models (versions, aliases, sources, rate, metric, score), studies (trials by state, best value),
-            tasks (with the data they need), separators (with the training signals they need) or measures (which
-            signals they are for, and whether a study may search by them). Tasks and separators of other installed
-            packages are among them, with the name of the package.
+        what: models: versions, aliases, sources, rate, metric, score. studies: trials by state, best value. tasks: the
+            data they need. separators: the training signals they need. measures: the signals they are for, and whether
+            they can be an objective. Tasks and separators of other installed packages are listed too, with the name of
+            the package.
     """
     lists.show(what, json, storage, tracking_uri)

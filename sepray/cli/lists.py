@@ -1,4 +1,4 @@
-"""The lists that ``sepray list`` prints. Imports no tyro: reading the sources takes less time than importing that."""
+"""The lists that ``sepray list`` prints. Imports no tyro, whose import takes longer than reading the sources."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Kind = Literal["models", "studies", "tasks", "separators", "measures"]
 
 
 def show(what: Kind, json: bool, storage: str, tracking_uri: str | None) -> None:
-    """Print a list, as a table, as blocks where the terminal is too narrow for a table, or as JSON.
+    """Print a list as JSON or as a table; in a terminal that is too narrow for the table, as blocks.
 
     Raises:
         SeprayError: the storage, or the tracking server or database, cannot be read.
@@ -44,7 +44,7 @@ def show(what: Kind, json: bool, storage: str, tracking_uri: str | None) -> None
     table = Table(box=box.SIMPLE)
     for column in columns:
         longest = _longest_word(rows, column)
-        narrow = longest if column == "configurations" else None  # one below the other, or the sentences have no room
+        narrow = longest if column == "configurations" else None  # one per line, to leave room for the sentences
         table.add_column(column.replace("_", " "), overflow="fold", min_width=longest, max_width=narrow)
     for row in rows:
         table.add_row(*(_shown(row[column]) for column in columns))
@@ -61,7 +61,7 @@ def _longest_word(rows: list[ListRow], column: str) -> int:
 
 
 def _print_blocks(rows: list[ListRow], columns: list[str]) -> None:
-    """Print a block for each row, where a table would have to break names: nobody can copy half a name."""
+    """Print a block for each row; a table would have to break names, which nobody could copy."""
     from ..console.terminal import console
 
     first, *others = columns
@@ -76,7 +76,7 @@ def _print_blocks(rows: list[ListRow], columns: list[str]) -> None:
 
 
 def _models(storage: str, tracking_uri: str | None) -> list[ListRow]:
-    """Return the models of a registry, where there is one, and those that come with sepray."""
+    """Return the models of the registry, if there is one, and those that come with sepray."""
     from ..models.address import require_tracking
     from ..tracking import pretrained
 
@@ -130,7 +130,7 @@ def _studies(storage: str, tracking_uri: str | None) -> list[ListRow]:
         try:
             study = load_study(storage, summary.study_name)
             trials = study.get_trials(deepcopy=False)
-        except StorageError as error:  # costs the list of the others nothing
+        except StorageError as error:  # the other studies are listed all the same
             say(format_error("sepray", error), file=sys.stderr)
             continue
         states = Counter(t.state.name.lower() for t in trials)
@@ -156,7 +156,7 @@ def _studies(storage: str, tracking_uri: str | None) -> list[ListRow]:
 
 
 def _name(part: Any) -> Any:
-    """Return the name of a separator or task by a study's fingerprint; None where it does not say one."""
+    """Return the name of a separator or task from its part of a study's fingerprint; None if there is none."""
     return part.get("name") if isinstance(part, Mapping) else None
 
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 from .. import __version__
 from ..console.exit_status import exit_with_status
 
-# Command -> its module here.
+# Command -> its module in this package.
 MODULES = {
     name: name
     for name in (
@@ -71,8 +71,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 def dispatch(arguments: list[str]) -> int | None:
     """Run the command that the arguments name, or print the version; return the exit status.
 
-    Only the module of that command is imported, which saves the time that the others take. For help and completion all
-    are. Lists that are read from the sources need no parser, which takes as long to import as they take.
+    Only the module of that command is imported, to save time; for help and completion all modules are. Lists that are
+    read from the sources are printed without the parser, whose import would double their time.
     """
     match arguments:
         case ["--version"]:

@@ -20,7 +20,7 @@ invented: segments with a heart that is not there; F1: beats within 50 ms;
 
 
 def real_table(result: RecordResult, model: str) -> Group:
-    """Return the scores on one recording for the terminal, 80 characters wide: a row for each system and heart."""
+    """Return a table of the scores on one recording, 80 characters wide, with a row for each heart and system."""
     table = Table(box=box.SIMPLE)
     table.add_column("source, system", overflow="fold")
     for column in _COLUMNS:
@@ -36,7 +36,7 @@ def real_table(result: RecordResult, model: str) -> Group:
 
 
 def _cells(scores: RecordScores) -> tuple[str, ...]:
-    """Return what stands in the columns: the median rate, leads and segments that are right, and F1."""
+    """Return the cells of a row: the median rate, leads and segments that are right, and F1."""
     rate = f"{scores.rate:.0f}" if scores.rate else "-"
     if scores.invented is not None:
         return rate, "-", f"{100 * scores.invented:.1f}% invented", "-"

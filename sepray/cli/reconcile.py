@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
-
-import tyro
 
 from ..console.output import say
 from . import application
-from .confirmation import is_confirmed
-
-Yes = Annotated[bool, tyro.conf.arg(help="Do not ask.", help_behavior_hint="")]
+from .confirmation import Yes, is_confirmed
 
 
 @application.command("reconcile")
@@ -32,11 +27,11 @@ def reconcile(study: application.StudyArgument, yes: Yes = False, json: applicat
     from ..errors import mask
 
     preflight.require_tracking_address(study.tracking_uri or "mlflow.db")
-    # A database that does not exist is made.
+    # The address of a database that does not exist passes: it will be made.
     address, own = tracking_address.of_study(study.tracking_uri, study.name, study.storage, study.storage_path)
     preflight.require_listening(address, f"the tracking server {mask(address)}")
     if own:
-        say(f"{study.name} is tracked at {own}; what waits for that would go to {mask(address)}.")
+        say(f"{study.name} is tracked at {own}; the updates that wait for it would go to {mask(address)}.")
         if not is_confirmed(yes, "Send it there?", "nothing is sent"):
             return
     from ..driver.completing import reconcile as reconcile_study

@@ -41,13 +41,13 @@ def report(study: application.StudyArgument, json: application.Json = False) -> 
 
 
 def _data(spec: StudySpec) -> TaskData | None:
-    """Return the data of the study's task; None where it cannot be loaded, and the report shows no items."""
+    """Return the data of the study's task; None if it cannot be loaded: then the report shows no items."""
     from ..console.terminal import console
     from ..loading import load_task
 
     try:
         return load_task(spec.task, spec.stores.cache)
-    except Exception as error:  # of the user's task: the rest of the report needs no data
+    except Exception as error:  # perhaps a bug of the user's task; the rest of the report needs no data
         named = "" if isinstance(error, SeprayError) else f"{type(error).__name__}: "
         reason = named + mask(one_line(error))
         console.print(f"the report shows no items: the task's data cannot be loaded ({reason})", soft_wrap=True)
@@ -55,7 +55,7 @@ def _data(spec: StudySpec) -> TaskData | None:
 
 
 def _deliver(results: StudyResults, run_key: str, study: application.StudyFlags) -> None:
-    """Add the report's files to the study's run in MLflow; leave it to the driver where the study is running."""
+    """Add the report's files to the study's run in MLflow; if the study is running, queue them for its driver."""
     from ..console.terminal import console
     from ..driver import tracking_address
     from ..driver.study_commands import on_study

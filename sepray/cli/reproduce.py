@@ -19,13 +19,13 @@ _HELP = "Name of the study, or address of a registered model: models:/NAME/VERSI
 
 @dataclass(frozen=True)
 class StudyOrModel(application.StudyFlags):
-    """A study, or a model that was packaged from one of its trainings."""
+    """Flags that name a study, or a model that was packaged from one of its trainings."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="STUDY|MODEL", help=_HELP, help_behavior_hint="")]
 
     @property
     def is_model(self) -> bool:
-        """Whether it is the address of a model, or a folder; names of studies have no slash."""
+        """Whether the name is the address or folder of a model: names of studies have no slash."""
         return "/" in self.name
 
 
@@ -41,11 +41,11 @@ def reproduce(
 ) -> int:
     """Train a trial of a study again, and compare each epoch with the value that the study stored.
 
-    Given a registered model, the command repeats the training that the model's weights are from.
+    Given a registered model, the command repeats the training that gave the model its weights.
 
     It prints whether both trainings are identical to the last bit. If not, it prints the first epoch that differs, and
-    what has changed since: the processor, versions, code or data. The study is not changed. The exit status is 1 if the
-    trainings are not identical.
+    what has changed since then: the processor, versions, code or data. The study is not changed. The exit status is 1
+    if the trainings are not identical.
 
     Example: sepray reproduce cass-ecg --trial 19
 
@@ -56,7 +56,7 @@ def reproduce(
     if epochs is not None and epochs < 1:
         raise UsageError(f"--epochs must be at least 1, not {epochs}")
     if study.is_model and trial is not None:
-        raise UsageError(f"--trial {trial}: a model has a training of its own; leave it out, or name the study")
+        raise UsageError(f"--trial {trial}: a model has one training only; leave out --trial, or name the study")
     origin = _origin(study) if study.is_model else None
     if origin is None:
         study.require()
@@ -79,10 +79,10 @@ def reproduce(
 
 
 def _origin(study: StudyOrModel) -> Origin:
-    """Return which training a model is of, after checking that the storage has its study.
+    """Return the training that gave a model its weights, after checking that the storage has its study.
 
     Raises:
-        UsageError: there is no such model, it does not say which training it is of, or the storage lacks its study.
+        UsageError: there is no such model, it does not name its training, or the storage lacks its study.
     """
     application.check_address(study.name)
     address = application.require_models(study.tracking_uri, study.name)

@@ -27,7 +27,7 @@ def run(
         tyro.conf.arg(metavar="STUDY [STUDY'S FLAGS ...]", help=_HELP.replace("\n", " "), help_behavior_hint=""),
     ],
 ) -> None:
-    """Run a study: one of a TOML or Python file, or one that comes with sepray, by its name.
+    """Run a study from a TOML or Python file, or one that comes with sepray, by its name.
 
     Flags after STUDY are the study's own; sepray run STUDY --help lists them. With --json among them, the study's
     result is printed as by sepray show --json.
@@ -45,10 +45,10 @@ def run_study(study: str, flags: Sequence[str]) -> NoReturn:
         flags: arguments that follow on the command line.
 
     Raises:
-        UsageError: there is no such file or study, or the file describes or runs none.
+        UsageError: there is no such file or study, or the file describes or runs no study.
     """
     path = Path(study)
-    sys.argv = [f"sepray run {study}", *flags]  # what help texts and messages call the command
+    sys.argv = [f"sepray run {study}", *flags]  # help texts and messages show this as the command
     if path.suffix == ".toml":
         _run_toml(path)
     elif path.suffix == ".py":
@@ -58,7 +58,7 @@ def run_study(study: str, flags: Sequence[str]) -> NoReturn:
     else:
         file = shipped.study(study)
         exec(compile(file.read_text(encoding="utf-8"), file, "exec"), {"__name__": "__main__"})
-    sys.exit(0)  # a study ends the process itself
+    sys.exit(0)  # reached only if the study has not ended the process itself
 
 
 def _run_toml(path: Path) -> None:

@@ -54,11 +54,11 @@ def separate(
 ) -> int:
     """Separate recordings of any length and rate into one file for each source, with the recording's format and rate.
 
-    Files may be WAV (and FLAC, AIFF ...), CSV with a column for each channel, NPY of [time] or [channel, time], EDF
-    and WFDB (give the .hea file). Estimates of WFDB and EDF files are written as CSV. Columns of time or sample numbers
+    Files may be WAV (or FLAC, AIFF ...), CSV with a column for each channel, NPY of [time] or [channel, time], EDF,
+    or WFDB (give the .hea file). Estimates of WFDB and EDF files are written as CSV. Columns of time or sample numbers
     are copied. A recording is resampled to the model's rate, separated in overlapping windows, and resampled back. A
-    model of one channel separates each channel by itself. An offset that the training mixtures did not have, steps and
-    drifts are removed first; no estimate contains them.
+    model of one channel separates each channel by itself. Steps, drifts, and an offset that the training mixtures did
+    not have are removed first; no estimate contains them.
 
     If INPUT is a folder, all recordings below it are separated, into the same subfolders of the output. A recording
     that cannot be separated does not stop the others: the command names it at the end, and exits with status 2.
@@ -75,9 +75,9 @@ def separate(
         window: Seconds that the model separates at once.
         device: Device of the model: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.
         picture: Do not draw the picture of the mixture and the estimates over time.
-        quiet: Print no messages.
+        quiet: Print only notes and errors, to standard error.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # or torch's threads spin while they wait for each other
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # else torch's threads spin while they wait for each other
     several = len(inputs) != 1 or Path(inputs[0]).is_dir()
     _refuse_flags(inputs, output, source, several, json)
     if output != _STANDARD:
@@ -177,8 +177,8 @@ def _note(found: Separation[Path], name: str = "") -> None:
 
 
 def _standard_input(stack: contextlib.ExitStack) -> Path:
-    """Write standard input to a temporary file, because it is read twice; return its path."""
-    path = _temporary_folder(stack) / "separated"  # which names what is written of it
+    """Write standard input to a temporary file, because a recording is read twice; return its path."""
+    path = _temporary_folder(stack) / "separated"  # the files of its estimates get this name
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
     return path
@@ -196,7 +196,7 @@ class _ProgressBar:
         self._bar: rich.progress.Progress | None = None
 
     def begin(self, name: str) -> Progress | None:
-        """Show the bar of a recording; return what is called after each block of it."""
+        """Show the bar of a recording; return the function to call after each of its blocks, None without a bar."""
         if not self._shown:
             return None
         from rich.console import Console
@@ -209,7 +209,7 @@ class _ProgressBar:
         return lambda done, total: bar.update(task, completed=done, total=total)
 
     def end(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -12,6 +12,8 @@ from . import application
 from .explain import print_path
 
 if TYPE_CHECKING:
+    from optuna.trial import FrozenTrial
+
     from ..results.study_result import StudyResult
     from ..scoring.answers import Answer
 
@@ -98,18 +100,21 @@ def _print_front(result: StudyResult) -> None:
 
 
 def _print_trials(result: StudyResult) -> None:
-    """Print the trials of the search, the best first; of many only those, because ``--json`` has all."""
+    """Print the first ten trials of the search: the best first, those without a sound value last."""
     from ..choices import Objective
     from ..console.shell_commands import from_this_shell
     from ..console.terminal import console
     from ..report.wording import OUTCOMES
-    from ..search.outcomes import outcome
+    from ..search.outcomes import is_feasible, outcome
 
     sign = 1 if next(iter(result.saved.objectives.values())) == "minimize" else -1
-    trials = sorted(
-        result.trials_of["search"],
-        key=lambda trial: (not trial.values, sign * trial.values[0] if trial.values else 0.0, trial.number),
-    )
+
+    def rank(trial: FrozenTrial) -> tuple[bool, bool, float, int]:
+        # A trial that was stopped early has a value too, and one that collapsed: they compare with none of the others.
+        value = sign * trial.values[0] if trial.values else 0.0
+        return not is_feasible(trial), not trial.values, value, trial.number
+
+    trials = sorted(result.trials_of["search"], key=rank)
     if not trials:
         return
     first, *others = result.saved.objectives

@@ -1,4 +1,4 @@
-"""The first sections of a report: the answer as a table of arms, the champion's settings, and what each earned."""
+"""The first sections of a report: the answer as a table of arms, the champion's settings, and the ablation path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def arms(results: StudyResults) -> str | None:
 
 
 def settings(results: StudyResults) -> str | None:
-    """Return the section with the champion's settings; None if there is no champion, or it has no settings."""
+    """Return the section with the champion's settings; None if there is no champion or no setting."""
     if results.result is None or not results.result["hyperparameters"]:
         return None
     shown = results.result["hyperparameters"].items()

@@ -20,12 +20,11 @@ from .study_results import StudyResults
 from .wording import number, unit
 
 _TOLD_APART = 0.05
-"""Smallest difference between medians of a discriminator's outputs (probabilities) that tells two kinds of input
-apart."""
+"""Least difference of a discriminator's median outputs (probabilities) for two kinds of input that it tells apart."""
 
 
 def retrainings(results: StudyResults) -> Section | None:
-    """Draw the values of the best configurations, trained again on new seeds; return None if there are none."""
+    """Draw the values of the best configurations, trained again on new seeds; return None if there is no retraining."""
     groups: dict[str, list[float]] = defaultdict(list)
     for trial in results.finals:
         if is_feasible(trial) and "role" in trial.user_attrs:
@@ -74,7 +73,7 @@ def error_curves(results: StudyResults, stage: str, trial: int, name: str) -> Se
         name: name of the trial in a sentence, e.g. ``the champion``.
 
     Returns:
-        the section; None if the trial has no checkpoint or its epochs lack the measure.
+        The section; None if the trial has no checkpoint or its epochs lack the measure.
     """
     history = results.history(stage, trial)
     metric = results.spec.metric
@@ -98,12 +97,12 @@ def error_curves(results: StudyResults, stage: str, trial: int, name: str) -> Se
 
 
 def discriminators(separator: Separator, split: Split, sources: Sequence[str], name: str) -> Section | None:
-    """Draw the outputs of each discriminator for true sources, for estimates of its source and of others (CASS Fig. 6).
+    """Draw each discriminator's outputs for true sources, estimates of its source, and those of others (CASS Fig. 6).
 
-    Discriminators that tell none of these apart are not drawn; a sentence says so.
+    If no discriminator tells any of these apart, a sentence says so, and nothing is drawn.
 
     Returns:
-        the section; None for a separator that does not have a discriminator for each source.
+        The section; None for a separator that does not have a discriminator for each source.
     """
     outputs = discriminator_outputs(separator, split, sources)
     if outputs is None:
@@ -135,10 +134,11 @@ def discriminators(separator: Separator, split: Split, sources: Sequence[str], n
     for source, shown in outputs.items():
         medians = {label: float(np.median(values)) for label, values in shown.items()}
         others = [v for label, v in medians.items() if label not in ("truth", f"{source} estimate")]
-        parts.append(
-            f"that of {source} gives {medians['truth']:.2f} to true sources, {medians[f'{source} estimate']:.2f} to "
-            f"estimates of {source} and at most {max(others):.2f} to estimates of another source"
-        )
+        told = [f"{medians['truth']:.2f} to true sources"]
+        told.append(f"{medians[f'{source} estimate']:.2f} to estimates of {source}")
+        if others:
+            told.append(f"at most {max(others):.2f} to estimates of another source")
+        parts.append(f"that of {source} gives {', '.join(told[:-1])} and {told[-1]}")
     sentence = f"Median outputs of the discriminators of {name}: " + "; ".join(parts) + "."
     note = "As in CASS Fig. 6: boxes span the middle half of the items; the line is the median."
     figures = [render(figure, "discriminators.svg", sentence)]
@@ -146,7 +146,7 @@ def discriminators(separator: Separator, split: Split, sources: Sequence[str], n
 
 
 def tells_apart(outputs: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> bool:
-    """Say whether any discriminator has other outputs for one kind of input than for another, in the median.
+    """Say whether the median outputs of any discriminator differ between kinds of input.
 
     Args:
         outputs: what ``discriminator_outputs`` returns.
@@ -161,8 +161,8 @@ def discriminator_outputs(
 ) -> dict[str, dict[str, NDArray[np.float64]]] | None:
     """Return source -> kind of input -> the discriminator's output for each item, ``[item]``, between 0 and 1.
 
-    The separator must have ``discriminators``, one for each source, that return logits for the images that its
-    ``estimate(mixture)`` and ``targets(mixture, sources)`` return; otherwise the result is None.
+    The separator must have ``discriminators``, one for each source. They take the images that its ``estimate(mixture)``
+    and ``targets(mixture, sources)`` return, and give logits. The result is None for any other separator.
     """
     critics = getattr(separator, "discriminators", None)
     if (

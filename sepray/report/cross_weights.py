@@ -23,7 +23,7 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation of a weight with an error; above 0 more weight goes with a larger error.
+    """Spearman's rank correlation of a weight with an error; above 0, more weight goes with a larger error.
 
     Attributes:
         value: the correlation.
@@ -42,11 +42,11 @@ class Correlation:
 
 
 def rank_correlation(weights: Sequence[float], errors: Sequence[float], together: int = 1) -> Correlation:
-    """Return the correlation with the interval of Bonett and Wright (2000) for ranks.
+    """Return the rank correlation with the interval of Bonett and Wright (2000).
 
-    The level is corrected so that ``together`` intervals hold all at once with 95% (Bonferroni): without that, some of
-    many intervals would exclude zero by chance. If the values are constant, or fewer than ``FEWEST``, the correlation
-    is 0 and the interval -1 to 1.
+    The level is corrected so that ``together`` intervals hold at once with 95% (Bonferroni). Without that, some of many
+    intervals would exclude zero by chance. If the values are constant, or fewer than ``FEWEST``, the correlation is 0
+    and its interval is -1 to 1.
     """
     if len(weights) < FEWEST or np.ptp(weights) == 0 or np.ptp(errors) == 0:
         return Correlation(0.0, -1.0, 1.0)
@@ -59,10 +59,10 @@ def rank_correlation(weights: Sequence[float], errors: Sequence[float], together
 
 
 def cross_weights(results: StudyResults) -> Section | None:
-    """Draw a K x K map of correlations for the error of each source; where none differs from chance a sentence says so.
+    """Draw a K x K map of correlations for the error of each source; if none differs from chance, only say so.
 
     Returns:
-        None if no cross weight was searched, or in fewer than ``FEWEST`` trials that were trained with adversaries.
+        The section; None if no cross weight was searched, or fewer than ``FEWEST`` trials had adversaries.
     """
     pairs = [
         (i, j)
@@ -108,7 +108,7 @@ def _weights(results: StudyResults, trials: Sequence[FrozenTrial], i: int, j: in
 
 
 def _proposed_with_adversaries(results: StudyResults) -> tuple[list[FrozenTrial], int]:
-    """Return the proposed trials in which the weights had an effect, and the number of other finished trials."""
+    """Return the trials that the sampler proposed and in which the weights had an effect; and how many others ended."""
     flags: set[str] = set()
     if results.data is not None:
         phases = results.spec.separator.build(results.data.signal).phases()
@@ -122,10 +122,10 @@ def _proposed_with_adversaries(results: StudyResults) -> tuple[list[FrozenTrial]
 
 
 def _errors(results: StudyResults, trials: Sequence[FrozenTrial]) -> dict[str, list[float]]:
-    """Return the error of each source in the trials; less is better, so scores to be maximised have their sign changed.
+    """Return the error of each source in the trials; scores to be maximised change their sign, so that less is better.
 
-    The values are the objectives if each source has one, else those of the trials' last epoch. If some of them are not
-    known, the result is the trials' value alone, by the key ``objective``.
+    The errors are the trials' objectives if each source has one, else values of the trials' last epoch. If some are not
+    known, the result has the trials' values alone, with the key ``objective``.
     """
     keys = [o.key for o in results.objectives]
     per_source = [f"validation/{source}/{results.spec.metric}" for source in results.sources]
@@ -144,7 +144,7 @@ def _errors(results: StudyResults, trials: Sequence[FrozenTrial]) -> dict[str, l
 
 
 def _sign(results: StudyResults, target: str) -> int:
-    """Return 1 if less is better of a target of ``_errors``, -1 if more is."""
+    """Return 1 if less is better for a key of ``_errors``, -1 if more is."""
     if target == "objective":
         return results.sign
     return 1 if MEASURES[results.spec.metric].direction == "minimize" else -1

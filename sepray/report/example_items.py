@@ -48,7 +48,7 @@ class ExampleItem:
 
 
 def best_median_worst(scores: NDArray[np.float64], direction: str) -> dict[str, int]:
-    """Return the indices of the best, the median and the worst of ``[item]``; fewer if there are not three items."""
+    """Return the indices of the best, the median and the worst score ``[item]``; fewer if there are not three items."""
     order = np.argsort(scores if direction == "minimize" else -scores, kind="stable")
     positions = {"best": 0, "median": (len(order) - 1) // 2, "worst": len(order) - 1}
     indices: dict[str, int] = {}
@@ -59,7 +59,7 @@ def best_median_worst(scores: NDArray[np.float64], direction: str) -> dict[str, 
 
 
 def figures_of(item: ExampleItem, signal: Signal, measure: str) -> list[MediaFile]:
-    """Return the figures of an item: waveforms and spectrograms of a signal over time, the images of an image."""
+    """Return the figures of an item: waveforms and spectrograms for signals over time, or its images."""
     each = ", ".join(f"{source} {score:.3f}" for source, score in zip(signal.sources, item.scores, strict=True))
     text = f"{item.rank} item, number {item.index}: {measure} {each}"
     if len(signal.shape) == 1:
@@ -72,7 +72,7 @@ def _time(length: int, rate: float | None) -> tuple[NDArray[np.float64], str]:
 
 
 def _line(axes: Axes, time: NDArray[np.float64], values: NDArray[np.float64], **style: Any) -> None:
-    """Draw a waveform; a long one as the band between the lowest and the highest values of short stretches."""
+    """Draw a waveform; draw a long one as the band between the lowest and the highest values of short stretches."""
     if len(values) <= _POINTS:
         axes.plot(time, values, **style)
         return
@@ -160,7 +160,7 @@ def _images(item: ExampleItem, signal: Signal, text: str) -> MediaFile:
 def wav_files(item: ExampleItem, signal: Signal) -> list[MediaFile]:
     """Return WAV files (16 bit) of mixture, true sources and estimates, with one common gain so that levels compare.
 
-    There are none for images and for signals with a sample rate below ``AUDIBLE``.
+    The result is empty for images and for signals with a sample rate below ``AUDIBLE``.
     """
     from scipy.io import wavfile
 

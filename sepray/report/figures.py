@@ -80,7 +80,7 @@ class Section:
     Attributes:
         key: anchor of the section in the page.
         title: heading.
-        sentence: what the figures show, with the study's own numbers; why there are no figures, if there are none.
+        sentence: what the figures show, with the study's own numbers, or why there are no figures.
         figures: the figures, in order.
         note: how to read the figures, in smaller print.
     """
@@ -93,11 +93,11 @@ class Section:
 
 
 class LaidOutFigure(Figure):
-    """A figure that is drawn once to be saved: matplotlib draws it before as well, without a result, for its layout."""
+    """A figure that is drawn only once when it is saved; matplotlib would draw it twice, first for its layout."""
 
     def draw(self, renderer: Any) -> None:
-        """Draw the figure; before it is saved, find its layout alone."""
-        layout = self.get_layout_engine()  # one that does nothing, when the figure is drawn to be saved
+        """Draw the figure; in matplotlib's first pass, only find its layout."""
+        layout = self.get_layout_engine()  # in the second pass matplotlib has put an engine here that does nothing
         if self.canvas.is_saving() and isinstance(layout, ConstrainedLayoutEngine):
             layout.execute(self)
         else:
@@ -105,7 +105,7 @@ class LaidOutFigure(Figure):
 
 
 def new_figure(height: float = 3.4, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
-    """Return a figure of the report's width and its axes, without pyplot, which keeps figures and may open windows."""
+    """Return a figure of the report's width, and its axes; pyplot, which is not used, keeps figures in memory."""
     figure = LaidOutFigure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots(rows, columns, **options)
 
@@ -125,7 +125,7 @@ def render(figure: Figure, name: str, description: str, caption: str = "") -> Me
     stream = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     with warnings.catch_warnings():
-        # Names of wide letters may leave no room to a layout; whoever reads the report sees it, the terminal need not.
+        # Long names may leave no room for a layout. That shows in the report, and needs no warning in the terminal.
         warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)
         figure.savefig(stream, format=kind, dpi=160, metadata=metadata)
     if kind == "svg" and len(stream.getvalue()) > LARGEST_SVG:

@@ -1,4 +1,4 @@
-"""The report's page: one HTML file that needs no other file."""
+"""Makes the report's page: one HTML file that needs no other file."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def document(
 def table_section(
     key: str, title: str, sentence: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], note: str
 ) -> str:
-    """Return the section of a table of results; each row is a ``scoring.tables.ResultRow`` as a dictionary."""
+    """Return a section with a table of results; each row is a ``scoring.tables.ResultRow`` as a dictionary."""
     head = "".join(f"<th>{in_html(c)}</th>" for c in ("system", *columns))
     lines = []
     for row in rows:
@@ -122,7 +122,7 @@ def table_section(
 def text_table(
     key: str, title: str, sentence: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str
 ) -> str:
-    """Return the section of a table of texts; an interval in a cell is shown below its value."""
+    """Return a section with a table of texts; an interval in a cell is shown below its value."""
     head = "".join(f"<th>{in_html(c)}</th>" for c in columns)
     body = "".join("<tr>" + "".join(map(_text_cell, row)) + "</tr>" for row in rows)
     return (
@@ -159,7 +159,7 @@ def sounds_section(key: str, title: str, sentence: str, sounds: Sequence[MediaFi
 
 
 def _figure(figure: MediaFile) -> str:
-    """Return a figure; one that is ``folded`` is shown when its caption is clicked."""
+    """Return a figure; a folded one is shown when its caption is clicked."""
     kind, data = _KINDS[figure.name.rpartition(".")[2]], base64.b64encode(figure.content).decode()
     image = f'<img alt="{in_html(figure.description)}" src="data:{kind};base64,{data}">'
     if figure.folded:

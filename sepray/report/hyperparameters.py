@@ -24,7 +24,7 @@ _RESAMPLES = 12
 def importances(results: StudyResults) -> Section:
     """Draw the share of the objective's variance that each parameter explains (Optuna's fANOVA), with its uncertainty.
 
-    See ``importance`` for the trials that count.
+    The module ``importance`` says which trials count.
     """
     key, title = "importances", "Which parameters matter"
     points = importance.points(results)
@@ -76,7 +76,7 @@ def importances(results: StudyResults) -> Section:
 
 
 def _resample(random: np.random.Generator, values: Sequence[float]) -> NDArray[np.int64]:
-    """Return indices drawn with replacement; the values that they select are not all equal."""
+    """Return indices drawn with replacement, such that the values that they select are not all equal."""
     while True:
         chosen = random.integers(0, len(values), len(values))
         if np.ptp(np.array(values)[chosen]) > 0:
@@ -86,7 +86,7 @@ def _resample(random: np.random.Generator, values: Sequence[float]) -> NDArray[n
 def parallel_coordinates(results: StudyResults) -> Section:
     """Draw parallel coordinates of the trials that ran their whole budget, with a row for each parameter.
 
-    Optuna's figure has a column for each parameter, with names and scales side by side, which a phone cannot show.
+    Optuna's figure has a column for each parameter; names and scales side by side are too wide for a phone.
     """
     key, title = "parallel", "Values of the best trials"
     varied = sorted(importance.varied(results.feasible))

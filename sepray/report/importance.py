@@ -1,12 +1,13 @@
-"""Which settings explain what the trials of a search differ by (Optuna's fANOVA). Imports no matplotlib.
+"""Finds the settings that explain the differences between the trials of a search (Optuna's fANOVA).
 
-Only trials that the sampler proposed count: the few published settings are far from all others in several parameters at
+Only trials that the sampler proposed count. The few published settings are far from all others in several parameters at
 once, and their whole difference could be attributed to any of these. Trials that were stopped early count with their
 last value. Optuna leaves them out by default, and with them the effect of bad settings.
 
-A forest gives some importance to anything, also to a weight of a network that is switched off. So a parameter has an
-importance only if that is more than copies of the parameters get whose values are shuffled among the trials (the
-shadows of Kursa and Rudnicki, "Feature selection with the Boruta package", 2010).
+A random forest gives some importance to every parameter, even to a weight of a network that is switched off. So copies
+of the parameters are added, with their values shuffled among the trials. A parameter counts only if it is more
+important than each of these (the shadows of Kursa and Rudnicki, "Feature selection with the Boruta package", 2010).
+Imports no matplotlib.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _SHUFFLES = 3
 _SHADOW = " shuffled"
 
 Points = Sequence[tuple[FrozenTrial, float]]
-"""Trials and the values that they count with."""
+"""Trials, each with the value that it counts with."""
 
 
 def points(results: StudyResults) -> Points:
@@ -46,7 +47,7 @@ def can_be_estimated(points: Points) -> bool:
 
 
 def most_important(results: StudyResults) -> Importance | None:
-    """Return the setting that explains most of what the trials differ by; None where that cannot be estimated."""
+    """Return the setting that explains most of the trials' differences; None if that cannot be estimated."""
     counted = points(results)
     if not can_be_estimated(counted):
         return None
@@ -62,7 +63,7 @@ def varied(trials: Sequence[FrozenTrial]) -> set[str]:
 
 
 def common(trials: Sequence[FrozenTrial]) -> set[str]:
-    """Return the names of the parameters that all trials have; those of some arms alone have no share."""
+    """Return the names of the parameters that all trials have; a parameter of only some arms is left out."""
     return set.intersection(*(set(t.params) for t in trials)) if trials else set()
 
 
@@ -78,7 +79,7 @@ def shares(points: Points, names: Sequence[str]) -> dict[str, float]:
 
 
 def above_chance(points: Points, names: Sequence[str]) -> list[str]:
-    """Return the parameters that explain more than any of them does once its values are shuffled among the trials."""
+    """Return the parameters that explain more, on average over shuffles, than the best of the shuffled copies."""
     random = np.random.default_rng(0)
     own, chance = dict.fromkeys(names, 0.0), 0.0
     for _ in range(_SHUFFLES):

@@ -1,6 +1,7 @@
-"""Reads what a study has kept of its end: ``result.json`` and ``registration.json`` in its folder.
+"""Reads the files that a study writes at its end: ``result.json`` and ``registration.json`` in its folder.
 
-A group may write into that folder (``--shared``). What is not as sepray writes it counts as absent: it is made again.
+A group may write into that folder (``--shared``). A file that sepray cannot have written counts as absent, and is made
+again.
 """
 
 from __future__ import annotations
@@ -77,11 +78,11 @@ _LATER_FIELDS: dict[str, Any] = {
     "references": list[int],
     "explanation": Explanation | None,
 }
-"""Those that results of older versions may not have."""
+"""Fields that results of older versions may lack."""
 
 
 def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return the result of a study (``driver.final_scores.KeptResult``); None for none that sepray can have written.
+    """Return the result of a study (``driver.final_scores.KeptResult``); None if there is no sound one.
 
     Args:
         folder: the study's local folder.
@@ -91,7 +92,7 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
 
 def read_registration(folder: Path) -> dict[str, Any]:
-    """Return what registering the champion came to; empty where there is none that sepray can have written.
+    """Return the outcome of registering the champion; empty if there is no sound file.
 
     Args:
         folder: the study's local folder.

@@ -1,8 +1,8 @@
-"""The report of a study: one HTML page, and the figures and sounds in it as files.
+"""Makes the report of a study: one HTML page, and its figures and sounds as files.
 
-It is made from the Optuna storage, the study's folder and the checkpoints alone, and can be made again at any time: for
-a study that is running, was interrupted, failed in every trial or is finished. Equal stores give equal files.
-matplotlib is imported here, so only when a report is made.
+It reads only the Optuna storage, the study's folder and the checkpoints. So it can be made again at any time, for a
+study that is running, was interrupted, failed in every trial or is finished. Equal stores give equal files. matplotlib
+is imported here, and so only when a report is made.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .wording import OUTCOMES, number, objective_words, trial_name, unit
 PAGE = "report.html"
 _FOLDERS = ("figures", "audio")
 _EMBEDDED = 3_000_000
-"""Largest total size of the sounds, in bytes, that the page embeds; they are files in any case."""
+"""Largest total size of the sounds, in bytes, that the page embeds; they are also files in any case."""
 
 _Sections = list[Section | str | None]
 
@@ -57,7 +57,7 @@ class Report:
 
 
 class Artifacts(Protocol):
-    """Takes files for the study's own MLflow run; the tracker."""
+    """Takes files for the study's own MLflow run, as the tracker does."""
 
     def log_file(self, number: int | str, name: str, path: Path) -> None:
         """Add a copy of a file as an artifact."""
@@ -117,7 +117,7 @@ def _subtitle(results: StudyResults) -> str:
 
 
 def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:
-    """Return the answer, or else the result, in a sentence or two, and the figures that a reader looks for first."""
+    """Return the answer, or else the result, in a sentence or two, and the numbers that a reader looks for first."""
     counts = results.counts
     ends = [f"{counts[kind]} {text}" for kind, text in OUTCOMES.items() if counts[kind] and kind != "complete"]
     trained = f"trials of up to {results.spec.budget.max_epochs} epochs"
@@ -154,9 +154,9 @@ def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _processors(results: StudyResults) -> str:
-    """Return on which processors the trials were trained, for a reader who compares times; empty where none is known.
+    """Return a clause with the processors that the trials were trained on, for readers who compare times.
 
-    Trials of older versions say nothing, or not all of it.
+    It is empty if no trial says it: older versions did not store it, or not all of it.
     """
     told = [trial.user_attrs.get("conditions") for trial in (*results.trials, *results.finals)]
     names = {
@@ -173,12 +173,12 @@ def _result_table(results: StudyResults) -> str | None:
         return None
     result, metric = results.result, results.spec.metric
     rows = result["rows"]
-    # With several measures a row has no one mean: it is judged by the first objective, whose column is there.
+    # Means of different measures cannot be compared: then rows are compared by the column of the first objective.
     judged = result["columns"][0] if tables.shows_objectives(result.get("columns", ())) else "mean"
     first = rows[0]["values"][judged]
     sign = 1 if MEASURES[metric].direction == "minimize" else -1
     better = [r for r in rows[1:] if sign * r["values"][judged][0] < sign * first[0]]
-    # The champion is one training, chosen among its seeds: a mean over seeds is no match for it, nor it for that.
+    # The champion is one training, the best of its seeds: comparing it with means over seeds would not be fair.
     trained = [
         r
         for r in rows[1:]
@@ -216,9 +216,9 @@ def _result_table(results: StudyResults) -> str | None:
 
 
 def _separation(results: StudyResults) -> tuple[_Sections, _Sections, list[MediaFile]]:
-    """Return the sections about one trained separator: its items, its training, and the sounds of the items.
+    """Return the sections on items and on training of one trained separator, and the sounds of the items.
 
-    They show the champion on test items; of a study that is not finished, the best trial so far on validation items.
+    They show the champion on test items, or in an unfinished study the best trial so far on validation items.
     """
     if results.data is None or (results.result is None and results.best is None):
         return [], [], []
@@ -260,7 +260,7 @@ def _separation(results: StudyResults) -> tuple[_Sections, _Sections, list[Media
 
 
 def _trained_whole(separator: Separator, settings: Mapping[str, Any]) -> bool:
-    """Say whether all phases of a separator's training were on: discriminators that never trained show nothing."""
+    """Say whether all phases of a separator's training were switched on: untrained discriminators show nothing."""
     given = {**separator.hyperparameters(), **settings}
     return all(given[phase.active] for phase in separator.phases() if phase.active)
 
@@ -279,7 +279,7 @@ def _example_items(
 
 
 def _sounds(sounds: Sequence[MediaFile]) -> str:
-    """Return the section with players; without them if the sounds are too large to be part of the page."""
+    """Return the section on sounds, with players unless the sounds are too large for the page."""
     size_in_base64 = math.ceil(sum(len(sound.content) for sound in sounds) * 4 / 3)
     embedded = sounds if size_in_base64 <= _EMBEDDED else []
     sentence = (

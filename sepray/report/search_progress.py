@@ -1,7 +1,7 @@
 """Figures of the search: value of every trial, epochs per trial, learning curves, Pareto front.
 
-Optuna's matplotlib figures are not used: they leave out trials that were stopped or failed, are too wide for a phone,
-distinguish outcomes by red and blue alone, and use pyplot, whose state belongs to the user.
+Optuna's matplotlib figures are not used. They leave out trials that were stopped or failed, are too wide for a phone,
+and tell outcomes apart by red and blue alone. They also use pyplot, whose state belongs to the user.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .study_results import StudyResults, ending
 from .wording import OUTCOMES, number, objective_axis, objective_words, trial_name
 
 _LONG = 5
-"""Fewest epochs of a learning curve whose end says something about more epochs; before that every curve still falls."""
+"""Fewest epochs from which the end of a learning curve says whether more would help; before that every curve falls."""
 
 
 def history(results: StudyResults) -> Section:
@@ -198,9 +198,9 @@ def _learning_sentence(results: StudyResults, curves: dict[int, dict[int, float]
 
 
 def _beside_seeds(results: StudyResults, change: float, epochs: int) -> str:
-    """Return a clause on a change over the last epochs: seeds differ too, and a smaller change says nothing.
+    """Return a clause that compares a change over the last epochs with the differences between seeds.
 
-    Whether more epochs help is said of curves that are long enough to have come to something like an end.
+    It says that more epochs may help only of a curve of at least ``_LONG`` epochs.
     """
     spread = results.seed_spread
     if spread is None:

@@ -1,4 +1,4 @@
-"""A study's trials and results, read from the Optuna storage and the study's folder: all that a report is made of."""
+"""Reads the trials and results of which a report is made, from the Optuna storage and the study's folder."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from .wording import objective_axis, objective_words, unit
 
 
 def ending(trial: FrozenTrial) -> str:
-    """Return how a trial ended, a key of ``wording.OUTCOMES``, where all failures are one."""
+    """Return how a trial ended, as a key of ``wording.OUTCOMES``: all failures are ``failed``."""
     return "failed" if has_failed(trial) else outcome(trial)
 
 
 def settings(trial: FrozenTrial) -> Mapping[str, Any]:
-    """Return all hyperparameters that a trial was given, those that its arm fixes among them."""
+    """Return all hyperparameters that a trial was given, also those that its arm fixes."""
     given: Mapping[str, Any] = trial.user_attrs.get("hyperparameters", trial.params)
     return given
 
 
 @dataclass(frozen=True)
 class StudyResults:
-    """The trials and results of a study as they are on file.
+    """The trials and results of a study as its stores have them.
 
     Attributes:
         spec: the study's description.
@@ -118,7 +118,7 @@ class StudyResults:
 
     @cached_property
     def answer(self) -> Answer | None:
-        """What the study says about its question; None without a result, and for the result of an older version."""
+        """The study's answer; None without a result, and for the result of an older version."""
         kept = None if self.result is None else self.result.get("answer")
         return Answer.restored(kept) if kept else None
 
@@ -138,7 +138,7 @@ class StudyResults:
 
     @cached_property
     def best(self) -> FrozenTrial | None:
-        """The best feasible trial, of several objectives the one that the study's rule chooses; of equals the first."""
+        """The best feasible trial, the first of equal ones; with several objectives the study's rule chooses it."""
         if len(self.objectives) == 1:
             return min(self.feasible, key=lambda t: (self.sign * self.value(t), t.number), default=None)
         rule = choosing.rule(self.spec.choose, self.objectives, self._losses())
@@ -161,15 +161,15 @@ class StudyResults:
         return tuple(names[: names.index("mean")])
 
     def value(self, trial: FrozenTrial) -> float:
-        """Return the value of a complete trial: its objective, or of several the mean of the guiding ones."""
+        """Return the value of a complete trial: its objective, or the mean of the guiding ones if there are several."""
         if len(self.objectives) == 1:
             return float(trial.values[0])
         values = {o.key: v for o, v in zip(self.objectives, trial.values, strict=True)}
         return self.sign * guide_loss(self.objectives, values)
 
     def curve(self, trial: FrozenTrial) -> list[tuple[int, float]]:
-        """Return the epochs that a trial has reported with their values, those that are finite."""
-        # Of several objectives the storage has the loss (choices.guide_loss).
+        """Return the epochs that a trial has reported, with their values; values that are not finite are left out."""
+        # With several objectives the storage holds the loss (choices.guide_loss).
         sign = 1 if len(self.objectives) == 1 else self.sign
         return [(e, sign * v) for e, v in sorted(trial.intermediate_values.items()) if math.isfinite(v)]
 
@@ -208,6 +208,6 @@ def _started(study: optuna.Study) -> list[FrozenTrial]:
 
 
 def _not_replaced(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials without those in whose place another one was run."""
+    """Return the trials without those that another trial has replaced (``retry_of``)."""
     others = {trial.user_attrs.get("retry_of") for trial in trials}
     return [trial for trial in trials if trial.number not in others]

@@ -1,15 +1,15 @@
-"""Finds and deletes checkpoints that nobody needs any more, and what killed processes have left behind.
+"""Finds and deletes checkpoints that nobody needs any more, and files that killed processes have left behind.
 
-What is needed, and so never touched:
+These are needed, and so never deleted:
 
-- every checkpoint of a study that is not finished, of trials that wait, run or ran their whole budget: the same command
-  continues it;
-- the retrainings: an extension scores them beside new ones, comparisons score them all, and the model is packaged from
-  the best of them;
-- trials of the search with published settings: an extension that finds another champion scores them again;
-- the epochs of every other trial that ran its whole budget, which the report draws; their weights are not needed, so a
-  finished study keeps these checkpoints without tensors;
-- estimates that training starts from (``start``), which an extension would have to make again.
+- In a study that is not finished, the checkpoints of all trials that wait, run or ran their whole budget: the same
+  command continues it.
+- Those of the retrainings: an extension scores them beside new ones, comparisons score them all, and the model is
+  packaged from the best of them.
+- Those of the search's trials with published settings: an extension that finds another champion scores them again.
+- The epochs of every other trial that ran its whole budget, which the report draws. A finished study keeps these
+  checkpoints without their tensors.
+- Estimates that training starts from (``start``), which an extension would have to make again.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _WORDS = {
     ORPHAN: ("{} that this storage does not have", "folder of a study", "folders of studies"),
     CACHED: ("{} of the data cache", "entry", "entries"),
 }
-# What files.replace_file and packaging.package_model write before they rename it.
+# Temporary names of files.replace_file and packaging.package_model.
 _TEMPORARY = re.compile(r"(^|/)\.[^/]+\.[0-9a-f]{8}$|^\.model-[^/]+/")
 _SETTLED_SECONDS = 3600.0
 _UID = re.compile(r"[0-9a-f]{8}")
@@ -70,7 +70,7 @@ class Deletable:
 
 
 def deletable_in_study(saved: SavedStudy) -> list[Deletable]:
-    """Return what can be deleted of a study, which the caller holds (``deletion.held``).
+    """Return the things of a study that can be deleted; the caller holds the study (``deletion.held``).
 
     Raises:
         SeprayError: its object store or its storage does not answer.
@@ -97,7 +97,7 @@ def deletable_in_study(saved: SavedStudy) -> list[Deletable]:
 
 
 def _left_behind(saved: SavedStudy, besides: Sequence[str]) -> list[Deletable]:
-    """Return what a killed process was writing into a study's local folder, except below the locations ``besides``."""
+    """Return unfinished files of killed processes in a study's local folder, except below the locations ``besides``."""
     sizes: dict[str, int] = {}
     latest: dict[str, float] = {}
     for file in files(str(saved.folder)):
@@ -115,7 +115,7 @@ def _left_behind(saved: SavedStudy, besides: Sequence[str]) -> list[Deletable]:
 
 
 def orphans(known: set[tuple[str, str]], storage_path: str) -> list[Deletable]:
-    """Return the folders below ``storage_path`` of studies that a storage does not have; another storage may have them.
+    """Return folders below ``storage_path`` of studies that are not in a storage; they may be in another one.
 
     Args:
         known: name and id of each study in the storage.
@@ -135,7 +135,7 @@ def orphans(known: set[tuple[str, str]], storage_path: str) -> list[Deletable]:
 
 
 def deletable_in_cache(cache: str | Path, days: float) -> list[Deletable]:
-    """Return the entries of the data cache that nobody has read for some days; a task makes them again.
+    """Return the entries of the data cache that nobody has read for some days; tasks make them again when needed.
 
     Args:
         cache: folder of the cache, or its URI: the entries are those of this machine, and the shared copies stay.
@@ -152,7 +152,7 @@ def deletable_in_cache(cache: str | Path, days: float) -> list[Deletable]:
 
 
 def in_sentences(deletable: list[Deletable]) -> Iterator[str]:
-    """Yield a line for each study and kind of things that can be deleted: what, how many, how large, where."""
+    """Yield a line for each study and kind of things that can be deleted, with their number and size."""
     groups = dict.fromkeys((item.study if item.kind != ORPHAN else "", item.kind) for item in deletable)
     for study, kind in groups:
         own = [item for item in deletable if item.kind == kind and (kind == ORPHAN or item.study == study)]
@@ -164,7 +164,7 @@ def in_sentences(deletable: list[Deletable]) -> Iterator[str]:
 
 
 def delete(deletable: Deletable) -> None:
-    """Delete one thing; of weights, the checkpoint with the epochs stays.
+    """Delete one thing; of a checkpoint of the kind WEIGHTS, only the tensors are deleted.
 
     Raises:
         OSError: a file cannot be deleted.
@@ -198,7 +198,7 @@ def _size_below(found: list[StoredFile], folder: str) -> int:
 
 
 def _is_study(location: str) -> bool:
-    """Say whether a folder holds what sepray writes: a lock, or of a remote study nothing but checkpoints."""
+    """Say whether a folder is a study's: it has a lock or an outbox, or in an object store nothing but checkpoints."""
     if "://" not in location:
         return (Path(location) / "lock").is_file() or (Path(location) / "outbox.db").is_file()
     names = {file.name.partition("/")[0] for file in files(location)}

@@ -1,6 +1,6 @@
-"""Deletes a study from all its stores; if it is killed, the same command deletes the rest.
+"""Deletes a study from all its stores; if the command is killed, the same command deletes the rest.
 
-The Optuna study goes last, because it says where everything else is; the lock goes after it.
+The Optuna study is deleted last, because it says where everything else is; only the lock is deleted after it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Deletion:
 
     Attributes:
         saved: the study.
-        tracking_uri: address of MLflow; None where it is not asked.
+        tracking_uri: address of MLflow; None if MLflow is not asked.
         runs: whether its MLflow runs are deleted.
         models: whether its versions of registered models are deleted.
-        tracked: what MLflow has of it; None where it is not asked.
+        tracked: its runs and models in MLflow; None if MLflow is not asked.
     """
 
     saved: SavedStudy
@@ -90,7 +90,7 @@ class Deletion:
 
 
 def plan(saved: SavedStudy, tracking_uri: str | None, runs: bool, models: bool) -> Deletion:
-    """Return what would be deleted of a study; MLflow is asked only where something is to be deleted there.
+    """Return what would be deleted of a study; MLflow is asked only if something is to be deleted there.
 
     Args:
         saved: the study.
@@ -156,9 +156,9 @@ def carry_out(deletion: Deletion) -> None:
 
 
 def finish_interrupted(name: str, storage_path: str) -> bool:
-    """Delete the folders that a killed deletion has left of a study that the storage has no more.
+    """Delete the folders of a study that is no longer in the storage, after its deletion was killed.
 
-    They hold nothing but a lock.
+    Only folders are deleted that hold nothing but a lock.
 
     Returns:
         Whether there were any.
@@ -193,7 +193,7 @@ def _waiting(saved: SavedStudy) -> int:
 
 
 def _registered(saved: SavedStudy) -> list[ModelVersion]:
-    """Return the version that the study says it has registered, without asking MLflow."""
+    """Return the version that the study has registered, as its own file says; MLflow is not asked."""
     told = read_registration(saved.folder)
     return [ModelVersion(told["name"], told["version"], ())] if told.get("name") and told.get("version") else []
 

@@ -9,7 +9,7 @@ from ..driver.saved_study import STAGES, SavedStudy
 from ..spec.folder import is_remote
 
 KINDS = ("checkpoints", "model", "report", "outbox", "other")
-"""Kinds of files. ``outbox`` holds what MLflow has been told, and what waits until it can be told."""
+"""Kinds of files. ``outbox`` is the queue of updates for MLflow."""
 _REPORT = ("report.html", "figures", "audio")
 _CHECKPOINTS = (*STAGES, "start", "ray")
 

@@ -1,4 +1,4 @@
-"""A study's result as one JSON document: what ``sepray show --json`` and ``sepray run STUDY --json`` print."""
+"""Makes one JSON document of a study's result, for ``sepray show --json`` and ``sepray run STUDY --json``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def settings(result: Findings) -> dict[str, Any]:
 
 
 def study(result: Findings) -> dict[str, Any]:
-    """Return everything that the stores tell of a study, as JSON values."""
+    """Return all findings on a study as JSON values."""
     return {
         "study": result.name,
         "separator": result.saved.separator,
@@ -60,12 +60,12 @@ def study(result: Findings) -> dict[str, Any]:
 
 
 def _rows(frame: Any) -> list[dict[str, Any]]:
-    """Return the rows of a DataFrame as JSON values: times in ISO 8601, durations in seconds, null for what is not."""
+    """Return the rows of a DataFrame as JSON values: times in ISO 8601, durations in seconds, null if missing."""
     return [{name: _value(value) for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _value(value: Any) -> Any:
-    import pandas  # where there is a table
+    import pandas  # imported only if there is a table
 
     if pandas.isna(value):
         return None

@@ -1,8 +1,8 @@
-"""Trains the ablation path of a finished study, which shows what each of its champion's settings contributes.
+"""Trains the ablation path of a finished study, which shows how much each of its champion's settings contributes.
 
-The trainings are a stage of the study like its retrainings, with an Optuna study of its own (``<name>/explain``), on
-the same seeds. What the retrainings or an earlier path have trained already with the same code is not trained again, so
-a path that was interrupted goes on, and one that is complete is only read.
+The trainings are a stage of the study like its retrainings, on the same seeds, with an Optuna study of its own
+(``<name>/explain``). A training that the retrainings or an earlier path have done with the same code is not repeated.
+So a path that was interrupted goes on, and a complete one is only read.
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ from ..spec import named_by_user
 from .study_result import StudyResult
 
 FEWEST_SEEDS, MOST_TRAININGS = 3, 60
-"""Least number of seeds of a path by default, and number of trainings that more seeds may not exceed."""
+"""By default a path has at least this many seeds, and more only while that makes at most this many trainings."""
 
 
 @dataclass(frozen=True)
 class PathOptions:
-    """What the user asks of an ablation path.
+    """The user's choices for an ablation path.
 
     Attributes:
-        origin: settings that the path begins with (``ablation.find_origin``); empty for the published ones that are the
-            best on validation.
-        order: ``greedy``, ``importance`` or ``given``; empty for greedy, unless that takes too many trainings.
-        seeds: number of seeds; 0 for as many as the retrainings have, unless that takes too many trainings.
+        origin: name of the settings that the path begins with (``ablation.find_origin``); empty for the published
+            settings that are best on validation.
+        order: ``greedy``, ``importance`` or ``given``; empty for greedy, or for importance if greedy would need too
+            many trainings.
+        seeds: number of seeds; 0 for that of the retrainings, or fewer if those would need too many trainings.
         epochs: epochs of each training; 0 for those of the study.
     """
 
@@ -54,7 +55,7 @@ class PathOptions:
     epochs: int = 0
 
     def is_met_by(self, path: Explanation) -> bool:
-        """Say whether a path is as asked for; what is left open fits any path."""
+        """Say whether a path has these options; an option that is left open fits every path."""
         wanted = (self.origin, self.order, self.seeds, self.epochs)
         there = (path.origin, path.order, path.seeds, path.epochs)
         return all(not want or want == found for want, found in zip(wanted, there, strict=True))
@@ -65,20 +66,21 @@ class PathTraining:
 
     Args:
         result: the study.
-        options: what the path is to be like.
+        options: the user's choices.
         data: data of the study's task; None: they are loaded.
 
     Attributes:
-        beginning: configuration that it begins with.
+        origin: name of the settings that the path begins with.
+        beginning: configuration that the path begins with.
         names: names of the settings that differ, in the order in which they change or are tried.
         order: ``greedy``, ``importance`` or ``given``.
         seeds: seeds of each step.
         epochs: epochs of each training.
-        left: number of trainings that are left, at most.
-        seconds: seconds that a training will take, from the retrainings of the study; None if that is not known.
+        left: greatest number of trainings that are left.
+        seconds: seconds that a training will take, estimated from the study's retrainings; None if there are none.
 
     Raises:
-        UsageError: the study has no champion, or nothing that it could be compared with, or the two are the same.
+        UsageError: the study has no champion or nothing to compare it with, or the champion has the same settings.
     """
 
     def __init__(self, result: StudyResult, options: PathOptions, data: TaskData | None = None) -> None:
@@ -117,8 +119,8 @@ class PathTraining:
         there = str(self._study.saved.description.get("address") or "")
         if self.left and there and not named_by_user.is_named_cluster(there):
             raise UsageError(
-                f"the study ran on the Ray cluster {mask(there)}, as its storage says, which no command of yours has "
-                f"named: set RAY_ADDRESS={mask(there)} if you know it"
+                f"the storage says that the study ran on the Ray cluster {mask(there)}, which no command of yours has "
+                f"named: if you trust it, set RAY_ADDRESS={mask(there)}"
             )
         stores = StudyStores(self._prepared, goes_on=False)
         try:
@@ -156,16 +158,16 @@ class PathTraining:
         return sorted(names, key=lambda name: -shares.get(name, 0.0))
 
     def _known(self, trials: Sequence[FrozenTrial]) -> dict[tuple[Any, int], float | None]:
-        """Return settings and seed of each training that can be a step and has ended, and its value; None: it failed.
+        """Return the trainings that can be steps and have ended: settings and seed -> value; None if it failed.
 
-        Those of other code, or of another number of epochs, cannot.
+        Trainings with other code or another number of epochs are left out.
 
         Args:
-            trials: Optuna's trials of the path's own trainings.
+            trials: Optuna's trials of the path's own stage.
         """
         is_whole = self.epochs == self._prepared.spec.budget.max_epochs
         finals = [t for t in self._study.trials_of["finals"] if is_whole and self._code_of(t) == self._code]
-        finals = [t for t in finals if not t.user_attrs.get("epochs")]  # without those of a budget of their own
+        finals = [t for t in finals if not t.user_attrs.get("epochs")]  # published settings may have their own budget
         own = [t for t in trials if (t.user_attrs.get("epochs"), t.user_attrs.get("code")) == (self.epochs, self._code)]
         known: dict[tuple[Any, int], float | None] = {}
         for stage in (finals, own):
@@ -181,11 +183,11 @@ class PathTraining:
         return str(trial.user_attrs.get("conditions", {}).get("code", ""))
 
     def _key(self, hyperparameters: Any) -> frozenset[tuple[str, Any]]:
-        """Return all hyperparameters of a training, also those at their defaults; the seed is not one of them."""
+        """Return all hyperparameters of a training, defaults included, without the seed."""
         return frozenset({**self._defaults, **hyperparameters}.items())
 
     def _count_left(self) -> int:
-        """Return how many trainings are missing, at most: which they are is known only step by step."""
+        """Return the greatest number of trainings that may be missing: the steps are known only one after the other."""
         known = self._known(self._study.trials_of.get("explain", ()))
         path, seen = walk(self._ablation, self.names, self._is_greedy), 0
         asked = next(path)
@@ -227,7 +229,7 @@ class PathTraining:
             if missing:
                 slots = slots or driver.connect(prepared.spec)
                 left = max(0, left - len(missing))
-                # Nothing is scored on the test split or packaged at its end, only the report is made.
+                # At its end nothing is scored or packaged; only the report is made.
                 time_left = TimeLeft(prepared, slots, after=left, end=0.0)
                 run_stage(fixed_stage("explain", missing, study), prepared, stores, slots, time_left)
                 known = self._known(study.get_trials(deepcopy=False))
@@ -244,7 +246,7 @@ class PathTraining:
         return FixedTrial(f"{point.name} seed {number}", point.hyperparameters, seed, own)
 
     def _explained(self, first: Values, steps: Sequence[tuple[Any, Values]]) -> Explanation:
-        """Return the path in values of the objective that decides; where several do, in the loss of the rule."""
+        """Return the path in values of the objective that chooses the champion; if several do, in the rule's loss."""
         single = self._rule.measured
         of_rule = f"scaled sum of the objectives (--choose {' '.join(self._rule.choose)})"
         sign = single.sign if single else 1
@@ -262,7 +264,7 @@ class PathTraining:
         )
 
     def _keep(self, path: Explanation, stores: StudyStores) -> None:
-        """Keep the path in the study's result, and tell report and MLflow."""
+        """Write the path into the study's result, the report and MLflow."""
         spec, data, told = self._prepared.spec, self._prepared.data, self._study.registration
         result = {**self._result, "explanation": path.plain()}
         final_scores.save_result(stores.folder, result)

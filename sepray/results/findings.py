@@ -1,4 +1,4 @@
-"""What a study's stores tell: the champion's settings, results and trials as tables, what failed, how far it is."""
+"""Presents what a study's stores hold: the champion's settings, results and trials as tables, failures, progress."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Findings:
-    """What the stores of a study told when this was made.
+    """The content of a study's stores at the time when this was made.
 
     Attributes:
         saved: the study as its stores hold it.
         trials_of: Optuna's trials of each stage that was begun (``saved_study.STAGES``).
-        result: content of ``result.json``; None where the study has no champion.
-        registration: content of ``registration.json``; empty where the study has not come so far.
+        result: content of ``result.json``; None if the study has no champion.
+        registration: content of ``registration.json``; empty if the study has not registered anything yet.
         is_running: whether a driver on this machine runs the study.
         tracking_uri: MLflow with the study's runs and models; None: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the
             current folder.
         cache: folder or URI for generated and decoded data.
-        given_status: exit status of the run that this is the result of; None where it is only read.
+        given_status: exit status of the run that this is the result of; None if the study was only read.
     """
 
     saved: SavedStudy
@@ -71,12 +71,12 @@ class Findings:
 
     @property
     def folder(self) -> Path:
-        """Folder of the study's files on this machine; it does not exist where another machine ran the study."""
+        """Folder of the study's files on this machine; it does not exist if the study ran on another machine."""
         return self.saved.folder
 
     @property
     def report(self) -> Path | None:
-        """The HTML page with the report; None where none was made. ``sepray report NAME`` makes it again."""
+        """File of the HTML report; None if none was made. ``sepray report NAME`` makes it (again)."""
         page = self.folder / "report.html"
         return page if page.is_file() else None
 
@@ -124,7 +124,7 @@ class Findings:
 
     @cached_property
     def best(self) -> list[FrozenTrial]:
-        """The best trial of the search, with several objectives the Pareto front; empty before a trial has ended."""
+        """The best trial of the search, or with several objectives the Pareto front; empty before a trial has ended."""
         if len(self.saved.objectives) > 1:
             return sorted(self.saved.studies["search"].best_trials, key=lambda t: t.number)
         sign = 1 if list(self.saved.objectives.values()) == ["minimize"] else -1
@@ -144,17 +144,17 @@ class Findings:
 
     @cached_property
     def answer(self) -> Answer | None:
-        """What the study says about its arms or controls, and which setting matters most.
+        """The study's answer about its arms or controls, and the setting that matters most.
 
-        None without a champion, where nothing was compared and no setting is known to matter, and for the result of an
-        older version. ``str`` of it is the sentence; ``contrasts`` has the differences with their intervals.
+        None if there is no champion, if nothing was compared and no setting is known to matter, and for the result of
+        an older version. Its ``str`` is the sentence; its ``contrasts`` are the differences with their intervals.
         """
         kept = None if self.result is None else self.result.get("answer")
         return Answer.restored(kept) if kept else None
 
     @property
     def edges(self) -> list[str]:
-        """A sentence for each of the champion's settings that is at an edge of the range that it was searched in."""
+        """A sentence for each of the champion's settings that lies at an end of its searched range."""
         return list((self.result or {}).get("edges", ()))
 
     @property
@@ -164,7 +164,7 @@ class Findings:
 
     @cached_property
     def explanation(self) -> pandas.DataFrame:
-        """Which setting of the champion earned what, as a table; see ``frames.explanation_frame``.
+        """The contribution of each of the champion's settings, as a table; see ``frames.explanation_frame``.
 
         Empty until ``sepray explain NAME`` has trained the path.
         """
@@ -174,7 +174,7 @@ class Findings:
 
     @property
     def conclusion(self) -> str:
-        """The sentences that the study ends with, the answer first; of a study that is not finished, how far it is."""
+        """The sentences that a finished study ends with, the answer first; of any other study, how far it is."""
         sentences = self.facts
         if self.answer is not None:
             sentences.insert(0 if self.state == progress.FINISHED else 1, str(self.answer))
@@ -214,7 +214,7 @@ class Findings:
     def model_uri(self) -> str | None:
         """Address of the registered champion, ``models:/NAME/VERSION``, or folder of the packaged one; None: neither.
 
-        A model is packaged and not registered where the tracking server has not answered.
+        A packaged model is not registered if the tracking server has not answered.
         """
         if self.result is None:
             return None
@@ -225,15 +225,15 @@ class Findings:
 
     @property
     def run_id(self) -> str | None:
-        """Id of the study's own MLflow run; None where MLflow has not answered yet."""
+        """Id of the study's own MLflow run; None if MLflow has not answered yet."""
         return self.saved.studies["search"].user_attrs.get("mlflow_run_id")
 
     @property
     def runs_page(self) -> str | None:
-        """Address of MLflow's page with the study's runs; None where MLflow has not answered yet.
+        """Address of MLflow's page with the study's runs; None if MLflow has not answered yet.
 
-        Of a local database it is the address while ``mlflow ui`` runs. A study of an older version has it once it has
-        gone on.
+        For a local database the address is valid while ``mlflow ui`` runs. A study of an older version gets one when it
+        is continued.
         """
         experiment = self.saved.studies["search"].user_attrs.get("mlflow_experiment_id")
         return runs_page(resolve_uri(self.tracking_uri), experiment) if experiment else None
@@ -247,8 +247,11 @@ class Findings:
     def status(self) -> int | None:
         """Exit status of the study's command; None while it runs.
 
-        0: done. 1: nothing to register. 2 or 3: that is because the trials raised errors, 2 where you can put all of
-        them right, 3 where one is a bug. 130: not finished; the same command continues it.
+        - 0: done.
+        - 1: there is nothing to register, or the champion could not be packaged.
+        - 2: there is nothing to register because the trials raised errors, all of which the user can put right.
+        - 3: likewise, but one of the errors is a bug.
+        - 130: not finished; the same command continues it.
         """
         if self.given_status is not None:
             return self.given_status

@@ -21,13 +21,13 @@ _FAILURES = ("number", "stage", "label", "outcome", "reason", "traceback")
 
 
 def trials_frame(saved: SavedStudy, stages: Mapping[str, Sequence[FrozenTrial]]) -> pandas.DataFrame:
-    """Return a row for each trial, of the search first, with the columns of Optuna's ``Study.trials_dataframe``.
+    """Return a row for each trial, those of the search first, with the columns of Optuna's ``Study.trials_dataframe``.
 
-    These are ``number``, ``value`` (of several objectives ``values_SOURCE/MEASURE`` each; ``values_0``, ... in their
-    order in a study of an older version, which has no names of them), ``datetime_start``, ``datetime_complete``,
-    ``duration``, ``params_NAME`` (what the trial was trained with, beyond the search space too) and ``state``. Further
-    columns: ``stage`` (one of ``saved_study.STAGES``), ``label``, ``outcome`` (``outcomes.outcome``), ``epochs``,
-    ``seed`` and ``reason``.
+    These are ``number``, ``value``, ``datetime_start``, ``datetime_complete``, ``duration``, ``params_NAME`` (every
+    hyperparameter of the training, also those outside the search space) and ``state``. With several objectives there is
+    ``values_SOURCE/MEASURE`` for each instead of ``value``, or ``values_0``, ... in a study of an older version.
+    Further columns are ``stage`` (one of ``saved_study.STAGES``), ``label``, ``outcome`` (``outcomes.outcome``),
+    ``epochs``, ``seed`` and ``reason``.
 
     Args:
         saved: the study.
@@ -54,7 +54,7 @@ def trials_frame(saved: SavedStudy, stages: Mapping[str, Sequence[FrozenTrial]])
 
 
 def failures_frame(stages: Mapping[str, Sequence[FrozenTrial]]) -> pandas.DataFrame:
-    """Return a row for each trial that failed, of the search first.
+    """Return a row for each trial that failed, those of the search first.
 
     Columns: ``number``, ``stage``, ``label``, ``outcome`` (``diverged``, ``error``, ``out_of_memory`` or ``lost``),
     ``reason`` in one line, and ``traceback``, empty unless the code raised an error.
@@ -71,11 +71,11 @@ def failures_frame(stages: Mapping[str, Sequence[FrozenTrial]]) -> pandas.DataFr
 
 
 def result_frame(result: Mapping[str, Any] | None) -> pandas.DataFrame:
-    """Return the final table, a row for each system (the index, ``system``), the champion first.
+    """Return the final table: a row for each system (the index, ``system``), the champion first.
 
-    Columns are each source and ``mean`` (over sources) with the mean over test items, each followed by the ends of its
-    95% interval as ``SOURCE_low`` and ``SOURCE_high``. A source that the measure is not defined for has no columns.
-    ``attrs`` has the ``measure`` and the ``split``. Without a result the table is empty.
+    There is a column for each source and ``mean`` for all sources, with the mean over test items. Each is followed by
+    the ends of its 95% interval, ``SOURCE_low`` and ``SOURCE_high``. A source that the measure is not defined for has
+    no columns. ``attrs`` has the ``measure`` and the ``split``. Without a result the table is empty.
 
     Args:
         result: content of ``result.json``, if there is one.
@@ -99,13 +99,18 @@ def result_frame(result: Mapping[str, Any] | None) -> pandas.DataFrame:
 
 
 def explanation_frame(path: Explanation | None) -> pandas.DataFrame:
-    """Return a row for each step of an ablation path (the index, ``step``), the configuration it begins with as step 0.
+    """Return a row for each step of an ablation path (the index, ``step``); step 0 is its beginning.
 
-    Columns: ``setting`` (name of what changes), ``old``, ``new``, ``mean`` over seeds on validation, ``difference`` to
-    the step before with the ends of its 95% interval over seeds, ``low`` and ``high``, its ``share`` of the whole
-    difference (NaN where that is within what seeds differ by), and ``verdict``: the share in words, or ``within the
-    seeds' spread``. ``attrs`` has ``start``, ``measure``, ``order``, ``seeds``, ``epochs`` and the ``sentence``.
-    Without a path the table is empty.
+    Columns:
+
+    - ``setting``: name of the setting that changes; ``old`` and ``new``: its values.
+    - ``mean``: mean over seeds, on validation.
+    - ``difference``: difference to the step before; ``low`` and ``high``: ends of its 95% interval over seeds.
+    - ``share``: its share of the whole difference; NaN if the whole is within the spread of the seeds.
+    - ``verdict``: the share in words, or ``within the seeds' spread``.
+
+    ``attrs`` has ``start``, ``measure``, ``order``, ``seeds``, ``epochs`` and the ``sentence``. Without a path the
+    table is empty.
 
     Args:
         path: the path, if one was trained.

@@ -1,4 +1,4 @@
-"""How far a study is, from its stores alone."""
+"""Says how far a study is, from its stores alone."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def state(saved: SavedStudy, stages: Stages, is_registered: bool, is_running: bo
         is_running: whether a driver on this machine runs it.
 
     Returns:
-        FINISHED, RUNNING, STOPPED (the same command continues it), or EMPTY: it has ended, without a model.
+        FINISHED, RUNNING, STOPPED (the same command continues it), or EMPTY (it has ended without a model).
     """
     searched, finals = stages["search"], stages.get("finals")
     unfinished = any(outcome(trial) == UNFINISHED for trial in (*searched, *(finals or ())))
     is_short = len(searched) < int(saved.description["trials"])
-    if is_running:  # or an ablation path is trained beside it, or its report written again
+    if is_running:  # perhaps only an ablation path is being trained, or the report made again
         return FINISHED if is_registered and not unfinished and not is_short else RUNNING
     if unfinished or (finals is None and is_short):
         return STOPPED
@@ -73,11 +73,11 @@ def exit_status(found: str, stages: Stages, is_packaged: bool) -> int | None:
     Args:
         found: state of the study.
         stages: its trials.
-        is_packaged: False where the champion could not be made a model.
+        is_packaged: False if the champion could not be packaged.
 
     Returns:
-        0: done. 1: nothing to register. 2 or 3: that is because trials raised an error (``failed_trials.exit_status``).
-        130: not finished.
+        0: done. 1: nothing to register, or not packaged. 2 or 3: nothing to register because trials raised errors
+        (``failed_trials.exit_status``). 130: not finished.
     """
     if found == RUNNING:
         return None

@@ -28,12 +28,12 @@ from ..tracking import models
 
 @dataclass(frozen=True)
 class Epoch:
-    """The value of an epoch: as the study stored it, and as it is now.
+    """The value of an epoch in the first and in the second training.
 
     Attributes:
         number: number of the epoch, from 1.
-        recorded: value in the Optuna storage: the objective, or the mean of several.
-        repeated: the value that the second training reports.
+        recorded: value in the Optuna storage: the objective, or ``choices.guide_loss`` of several.
+        repeated: value in the second training.
     """
 
     number: int
@@ -53,8 +53,8 @@ class Reproduction:
     Attributes:
         trial: name of the trial, e.g. ``trial 19`` or ``final 3``.
         epochs: the epochs that were compared, in order.
-        changes: what is not as it was in the first training: ``name: then -> now``, and modules that have changed.
-        conditions_known: whether the trial says under which conditions it was trained; those of older versions do not.
+        changes: differences to the first training: ``name: then -> now``, and modules that have changed.
+        conditions_known: whether the trial has its conditions of training; trials of older versions do not.
     """
 
     trial: str
@@ -81,13 +81,13 @@ class Reproduction:
 
     @property
     def explanation(self) -> str:
-        """What may explain a departure, in words; empty where there is none."""
+        """What may explain a difference between the trainings, in words; empty if they are identical."""
         if self.identical:
             return ""
         if self.changes:
             return "What differs: " + "; ".join(self.changes)
         if not self.conditions_known:
-            return "The trial was trained by an older version, which did not keep on which machine and with what."
+            return "The trial was trained by an older version, which did not store the machine and the versions."
         return (
             "The machine, the versions, the code and the data are those of the first training: the separator or the "
             "task draws random numbers of its own, or runs operations that are not deterministic."
@@ -110,12 +110,12 @@ def reproduce(
         stage: ``"search"`` or ``"finals"``.
         number: number of the trial in its stage.
         epochs: number of epochs to compare; None for all that the trial has reported.
-        on_epoch: is told each epoch as soon as it is compared.
+        on_epoch: called with each epoch as soon as it is compared.
 
     Raises:
         UsageError: there is no such trial, it has reported no epoch, its settings changed while it was trained (PBT),
-            or its data cannot be loaded.
-        training.finite.NonFiniteLossError: the loss is not finite in an epoch in which it was finite before.
+            its data cannot be loaded, or this machine lacks the device that it was trained on.
+        training.finite.NonFiniteLossError: the loss is not finite, in an epoch in which it was finite before.
     """
     trained = repetition(found, cache, stage, number)
     compared = []
@@ -136,7 +136,7 @@ class Repetition:
     Attributes:
         name: name of the trial as messages show it.
         trial: the trial as the study's storage has it.
-        prepared: its study.
+        prepared: the trial's study.
         context: settings and data that the trial shares with the study's other trials.
         members: its separators, untrained at first.
         validation: the validation split.
@@ -185,7 +185,7 @@ def repetition(found: SavedStudy, cache: str | Path, stage: str, number: int) ->
 
 
 def champion(found: SavedStudy) -> tuple[str, int]:
-    """Return stage and number of the training that a study's model is of.
+    """Return stage and number of the training that gave a study's model its weights.
 
     Raises:
         UsageError: the study has no champion.
@@ -198,7 +198,7 @@ def champion(found: SavedStudy) -> tuple[str, int]:
 
 @dataclass(frozen=True)
 class Origin:
-    """The training that a packaged model is of.
+    """The training that gave a packaged model its weights.
 
     Attributes:
         model: address of the model.
@@ -223,42 +223,42 @@ class Origin:
 
 
 def origin(model: str, tracking_uri: str | None) -> Origin:
-    """Return which training a model is of.
+    """Return the training that gave a model its weights.
 
     Args:
         model: address of the model, or a folder with it.
         tracking_uri: MLflow tracking server or database.
 
     Raises:
-        UsageError: there is no such model, or it does not say which training it is of.
+        UsageError: there is no such model, or its metadata do not name its training.
         UnreachableError: the server does not answer.
     """
     told = models.describe(model, tracking_uri)
     if "study" not in told:
-        raise UsageError(f"{model} is no model of a study: there is no training to repeat")
+        raise UsageError(f"{model} was not made by a study, so there is no training to repeat")
     study = str(told["study"])
     command = from_this_shell(f"sepray reproduce {study}")
     if "trial" not in told:
         raise UsageError(
-            f"{model} does not say which training it is of, because an older version packaged it; name the training "
-            f"yourself: {command} (its champion), or {command} --trial final-0"
+            f"{model} does not name its training, because an older version packaged it; name the training yourself: "
+            f"{command} (its champion), or {command} --trial final-0"
         )
     return Origin(model, study, told["trial"], told["seed"], told["hyperparameters"], told["storage"])
 
 
 def require_same(found: SavedStudy, model: Origin) -> None:
-    """Refuse a study whose training is another one than the model's.
+    """Refuse a study whose training of that label is not the model's: another study may have the same name.
 
     Raises:
-        UsageError: the study's training is not the one of which the model was made.
+        UsageError: the study has no such training, or one with another seed or other settings.
     """
     trials = found.trials("finals")
     trial = trials[model.number] if model.number < len(trials) else None
     same = trial is not None and trial.user_attrs.get("seed") == model.seed
     if trial is None or not same or runs.settings(trial) != dict(model.hyperparameters):
         raise UsageError(
-            f"{model.trial} of the study {model.study} here is another training than that of {model.model}: it is "
-            f"another study of this name; the model's was in {model.storage}"
+            f"{model.trial} of the study {model.study} here is not the training of {model.model}: this is another "
+            f"study of that name; the model's study was in {model.storage}"
         )
 
 
@@ -291,7 +291,7 @@ def _trained_as(
 
 
 def _value(context: TrialContext, means: Mapping[str, float]) -> float:
-    """Return the intermediate value of an epoch, as the searcher takes it from a result."""
+    """Return the intermediate value of an epoch, computed as the searcher does."""
     objectives = context.objectives
     if len(objectives) == 1:
         return means[objectives[0].key]
@@ -299,7 +299,7 @@ def _value(context: TrialContext, means: Mapping[str, float]) -> float:
 
 
 def _changes(then: Mapping[str, str], now: Mapping[str, str], prepared: PreparedStudy, found: SavedStudy) -> list[str]:
-    """Return what is not as it was, with the modules of the code by name where the study knows them."""
+    """Return the differences to the first training; changed modules are named if the study has their digests."""
     lines = differences(then, now)
     if then.get("algorithms") == "any":
         lines.append("a GPU's sums come in another order every time, unless the study was run with --deterministic")

@@ -1,7 +1,7 @@
-"""What a study found, for Python and notebooks.
+"""Gives the result of a study to Python and notebooks.
 
-It is read from the study's stores, so it is the same after a run, in another process, and for a study that runs, was
-interrupted, failed or was begun by an older version.
+The result is read from the study's stores. So it is the same after a run and in another process, and there is one for a
+study that runs, was interrupted, failed or was begun by an older version.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class StudyResult(Findings):
-    """What a study found: the champion's settings and model, DataFrames, what failed, where things are.
+    """The result of a study: the champion's settings and model, DataFrames, failures, and locations of files.
 
     ``load_study`` and ``sepray.run`` return it; ``Findings`` describes its attributes. A notebook shows it as a page.
     """
@@ -36,7 +36,7 @@ class StudyResult(Findings):
 
     @cached_property
     def model(self) -> Model:
-        """The champion's model (``sepray.load_model``), loaded when it is first looked at.
+        """The champion's model (``sepray.load_model``), loaded at the first access.
 
         Raises:
             UsageError: there is no model, or it cannot be loaded here.
@@ -58,7 +58,7 @@ def load_study(
     cache: str | Path = Path("~/.cache/sepray"),
     status: int | None = None,
 ) -> StudyResult:
-    """Return what a study found, however far it is.
+    """Return the result of a study, finished or not.
 
     Args:
         name: name of the study.

@@ -24,7 +24,7 @@ CHAMPION = (
     "They were chosen on validation, among the settings that were trained again on new seeds; the model is the best of "
     "these trainings."
 )
-"""What the champion is, said below its settings."""
+"""Sentence below the champion's settings that says how they were chosen."""
 
 _WIDTH = 15
 
@@ -76,7 +76,7 @@ def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def title(result: Findings) -> str:
-    """Return the name of a study, its separator and task, and how far it is."""
+    """Return a line with the name of a study, its separator and task, and how far it is."""
     return f"{result.name}: {result.saved.separator} on {result.saved.task}, {result.state}"
 
 
@@ -108,9 +108,9 @@ def trials(result: Findings) -> list[str]:
 
 
 def locations(result: Findings) -> dict[str, str]:
-    """Return where a study's storage, folder, report, runs and model are, by name, with passwords masked.
+    """Return the locations of a study's storage, folder, report, runs and model by name, with passwords masked.
 
-    The last rows are the size of its files on the disk, in all and by kind.
+    The last entries are the size of its files on the disk, in all and by kind.
     """
     saved, run = result.saved, result.run_id
     found = {"storage": mask(saved.storage), "folder": str(saved.folder)}

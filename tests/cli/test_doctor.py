@@ -1,7 +1,10 @@
 """``sepray doctor``: what is here, what is missing, and that looking changes nothing."""
 
+import contextlib
 import json
 import socket
+import sqlite3
+import subprocess
 
 import pytest
 import torch
@@ -42,6 +45,23 @@ def test_what_is_missing_comes_with_its_remedy(tmp_path, run, where, monkeypatch
         ["MISSING", "Optuna"],
     ]
     assert printed[1].endswith("not installed -> pip install 'no-such-package>=1'")
+
+
+def test_storage_and_mlflow_that_commands_refuse_are_missing(tmp_path, findings):
+    with contextlib.closing(sqlite3.connect(tmp_path / "own.db")) as database:
+        database.execute("create view runs as select 1")
+    found = findings("--storage", "optuna.db", "--tracking-uri", tmp_path / "own.db", status=1)
+    assert found["Optuna storage"]["found"].startswith("optuna.db is not a URL: give sqlite:///file.db")
+    assert "has a view in the place of, or on, the table runs" in found["MLflow"]["found"]
+    assert [found[what]["state"] for what in ("Optuna storage", "MLflow")] == ["missing", "missing"]
+
+
+def test_tool_that_hangs_has_no_version(monkeypatch):
+    def hang(*_, **__):
+        raise subprocess.TimeoutExpired("ffmpeg", 10)
+
+    monkeypatch.setattr(subprocess, "run", hang)
+    assert doctor_module._version("ffmpeg") == "unknown version"
 
 
 def test_every_address_and_folder_is_the_one_that_was_given(tmp_path, findings):

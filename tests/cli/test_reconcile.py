@@ -67,7 +67,7 @@ def test_other_server_is_asked_about(run, tracked, called, terminal, tmp_path):
     answers += ["n", "y"]
     elsewhere = ("reconcile", "small", "--tracking-uri", "sqlite:///mlflow.db")
     printed = run(*elsewhere)
-    assert "small is tracked at http://127.0.0.1:9; what waits for that would go to sqlite:///" in printed
+    assert "small is tracked at http://127.0.0.1:9; the updates that wait for it would go to sqlite:///" in printed
     assert called == []
     run(*elsewhere)
     assert asked == ["Send it there? [y/N] "] * 2

@@ -7,8 +7,8 @@ import pytest
 def test_model_of_an_older_commit_says_what_is_missing_and_what_to_give_instead(run, kept, model):
     study = {"1": "finished"}.get(model[-1], "published")
     assert run("reproduce", model, status=2) == (
-        f"sepray: {model} does not say which training it is of, because an older version packaged it; name the "
-        f"training yourself: sepray reproduce {study} (its champion), or sepray reproduce {study} --trial final-0\n"
+        f"sepray: {model} does not name its training, because an older version packaged it; name the training "
+        f"yourself: sepray reproduce {study} (its champion), or sepray reproduce {study} --trial final-0\n"
     )
 
 

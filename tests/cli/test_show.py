@@ -206,6 +206,18 @@ def test_trial_without_a_value_comes_last(run, study):
     assert lines[first + 2].split()[:4] == ["2", "-", "epoch", "0"]
 
 
+def test_trial_that_was_stopped_early_or_collapsed_is_behind_those_that_are_sound(run, study):
+    import optuna
+
+    made = study()
+    made.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.PRUNED, value=-2.0))
+    made.add_trial(optuna.trial.create_trial(value=-1.0, system_attrs={"constraints:collapsed": 1.0}))
+    lines = run("show", "small").splitlines()
+    first = lines.index("Trials, the best first:") + 1
+    assert sorted(line.split()[0] for line in lines[first : first + 2]) == ["0", "1"]
+    assert [line.split()[0] for line in lines[first + 2 : first + 4]] == ["2", "3"]
+
+
 def test_front_of_several_objectives_names_them_and_how_the_champion_is_chosen(wide, capsys):
     keys = {"validation/fetal/relative_l2": "minimize", "validation/si_sdr": "maximize"}
     labelled = SimpleNamespace(number=3, user_attrs={"label": "CASS"}, values=(0.25, 7.5))

@@ -196,6 +196,17 @@ def test_outputs_of_each_discriminator_are_boxes(drawn):
     assert best_trials.discriminators(SharesSeparator(SIGNAL), split, ("a", "b"), "it") is None
 
 
+def test_discriminator_of_the_only_source_sees_no_estimates_of_others(drawn):
+    class Single(Critics):
+        def __init__(self):
+            self.discriminators = [lambda x: x[:, 0]]
+
+    split = Split(torch.tensor([[-1.0], [0.0], [1.0]]), torch.zeros(3, 1, 1))
+    made = best_trials.discriminators(Single(), split, ("a",), "it")
+    told = "that of a gives 0.88 to true sources and 0.50 to estimates of a."
+    assert made.sentence == f"Median outputs of the discriminators of it: {told}"
+
+
 @pytest.mark.parametrize("missing", ["estimate", "targets", "one of two", "all"])
 def test_separator_without_all_of_it_has_no_such_figure(missing):
     class Partial(Critics):

@@ -144,7 +144,7 @@ def test_trial_of_an_older_version_says_that_nothing_is_known(trained):
     again = reproduce(other, "search", 0, epochs=1)
     assert (again.changes, again.conditions_known) == ((), False)
     assert again.explanation == (
-        "The trial was trained by an older version, which did not keep on which machine and with what."
+        "The trial was trained by an older version, which did not store the machine and the versions."
     )
 
 
@@ -250,10 +250,10 @@ def test_model_is_the_training_that_its_weights_are_from(trained, model, capsys)
     [
         (
             {"trial": None},
-            "does not say which training it is of, because an older version packaged it; name the training yourself: "
+            "does not name its training, because an older version packaged it; name the training yourself: "
             "sepray reproduce small (its champion), or sepray reproduce small --trial final-0",
         ),
-        ({"trial": None, "study": None}, "is no model of a study: there is no training to repeat"),
+        ({"trial": None, "study": None}, "was not made by a study, so there is no training to repeat"),
     ],
 )
 def test_model_that_does_not_say_which_training_it_is_of_is_refused(trained, model, changes, line, capsys):
@@ -268,7 +268,7 @@ def test_other_study_of_the_same_name_is_not_the_models(trained, model, changes,
     model.update(changes, storage="sqlite:////elsewhere/optuna.db")
     assert run_model(trained) == 2
     line = capsys.readouterr().err
-    assert line.startswith(f"sepray: {model['trial']} of the study small here is another training than that of ")
+    assert line.startswith(f"sepray: {model['trial']} of the study small here is not the training of ")
     assert line.endswith("another study of this name; the model's was in sqlite:////elsewhere/optuna.db\n")
 
 
@@ -285,5 +285,5 @@ def test_storage_without_the_models_study_is_refused_and_the_right_one_named(tra
 def test_model_has_a_training_of_its_own(trained, model, capsys):
     assert run_model(trained, "--trial", "1") == 2
     assert capsys.readouterr().err == (
-        "sepray: --trial 1: a model has a training of its own; leave it out, or name the study\n"
+        "sepray: --trial 1: a model has one training only; leave out --trial, or name the study\n"
     )
