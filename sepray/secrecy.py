@@ -70,7 +70,7 @@ def mask(text: str) -> str:
     that they are secret. Of a value with several lines each line counts too. Short ones are not masked:
 
     - Letters alone count from 12 characters, digits alone from 10, both together from 5.
-    - If the whole name says what the value is (``password``), letters alone count from 6 and digits alone from 8.
+    - If the name ends with such a word (``DB_PASSWORD``), letters alone count from 6 and digits alone from 8.
     - In the password of an address, letters alone and digits alone count from 6.
     - Common words that are also used as passwords, such as ``postgres``, do not count.
 
@@ -93,7 +93,7 @@ def mask(text: str) -> str:
     SORT_KEY, PRIMARY_KEY and the like.
 
     In commands: the passwords of ``curl -u``, ``docker login -p``, ``mysql -p``, ``sshpass -p``, ``redis-cli -a``,
-    ``ldapsearch -w``, ``zip -P`` and ``openssl -passin pass:``, and any ``-p`` beside a ``-u``, unless its value is a
+    ``ldapsearch -w``, ``zip -P`` and ``openssl -passin pass:``. Then any ``-p`` beside a ``-u``, unless its value is a
     folder or a port.
 
     By their own form: values of ``Authorization``, ``Cookie`` and ``Bearer``, private keys (PEM), JSON web tokens,

@@ -1,7 +1,7 @@
 """Finds what looks like a secret in a text: by the name before it, the command it is given to, or its own form.
 
-The time that a text takes grows linearly with its length: names have a greatest length, addresses are searched up to an
-``@`` only, and the search for a value ends at the next name. Imports nothing from sepray.
+The time that a text takes grows linearly with its length. For that, names have a greatest length, addresses are
+searched up to an ``@`` only, and the search for a value ends at the next name. Imports nothing from sepray.
 """
 
 from __future__ import annotations

@@ -73,8 +73,8 @@ class RealScores:
         records: a result for each recording that has annotations.
         left_out: recordings without annotations.
         refused: recordings that cannot be read or scored: name -> why.
-        notes: lines that the user should read: on rows of the table of rates that have no effect, and, after its name,
-            on a recording (gaps, an offset that was removed, another rate than the given one).
+        notes: lines that the user should read. Some are on rows of the table of rates that have no effect. Others begin
+            with the name of a recording: on gaps, an offset that was removed, another rate than the given one.
     """
 
     model: str

@@ -70,8 +70,8 @@ def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
         folder: relative paths start here; default: the current folder.
 
     Raises:
-        UsageError: another user has put a link in the place of the file, or the file has a view in the place of one of
-            MLflow's tables or a trigger on one, which could change rows or run for ever.
+        UsageError: another user has put a link in the place of the file, or MLflow's tables in it have a trigger, a
+            view or the like, which could change rows or run for ever.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if "://" not in uri:
