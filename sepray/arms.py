@@ -11,10 +11,10 @@ An arm says which hyperparameters it fixes and which of the search space it sear
 The first arm is the control, which the others are compared with. A hyperparameter that an arm neither sets nor searches
 is inactive there: no trial of the arm suggests it, and it keeps the separator's default.
 
-Templates. ``{i}`` and ``{j}`` in the name of an arm make an arm for each source, or for each ordered pair of sources;
-in its settings and searched names they then mean that source or pair. Where the name does not have them they stand for
-every source or pair, as in a search space. A ``*`` in a name that is set stands for any characters: ``cross.*`` sets
-all hyperparameters of that form that the arm neither sets nor searches by their own names.
+Templates. ``{i}`` and ``{j}`` in the name of an arm make an arm for each source, or for each ordered pair of sources.
+In the settings and searched names of such an arm they mean its source or pair. Where the name does not have them they
+stand for every source or pair, as in a search space. A ``*`` in a name that is set stands for any characters:
+``cross.*`` sets all hyperparameters of that form that the arm neither sets nor searches by their own names.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def expand(
         known: names of all hyperparameters of the separator.
 
     Raises:
-        UsageError: an arm sets or searches a name that is not there, or both sets and searches one, or gives it a value
-            that is no number; two arms have the same name; the separator has a hyperparameter called ``arm``.
+        UsageError: an arm sets or searches an unknown name, both sets and searches a name, or gives it a value that is
+            no number; two arms have the same name; the separator has a hyperparameter called ``arm``.
     """
     if arms and ARM in known:
         raise UsageError(f"a separator with a hyperparameter called {ARM!r} cannot have arms")

@@ -3,9 +3,10 @@
 A model of one lead separates each lead by itself, and a lead that looks away from the fetus shows none. All leads see
 the same hearts from other directions, so a heart is the weighted sum of leads in which it stands out most. The weights
 are a spatial filter of the largest ratio of two powers (van Veen and Buckley, "Beamforming: a versatile approach to
-spatial filtering", 1988, maximum SNR): the power of the heart's estimates, and that of what is left of the leads
-without any estimate, both in the band of its beats. They are found for each segment, and applied to the leads without
-the other sources' estimates: so beats are looked for in what was measured, and not in what a network drew.
+spatial filtering", 1988, maximum SNR). One is the power of the heart's estimates, the other that of what is left of the
+leads without any estimate, both in the band of its beats. The weights are found for each segment, and applied to the
+leads without the other sources' estimates. So beats are looked for in what was measured, and not in what a network
+drew.
 
 Estimates that sum to the leads leave nothing: then the weights are those of the estimates' first principal component.
 

@@ -1,12 +1,13 @@
 """BSS Eval by museval: SDR, ISR, SIR and SAR of frames. Imports museval only where it is used.
 
-The protocol is that of SSGAN (section 3.2) and of the SiSEC report (BSS Eval version 4): one pair of distortion filters
-of 512 taps for a whole track, the four ratios in frames of one second without overlap, the median over frames as a
-track's score and the median over tracks as a method's. museval (0.4.1) does the computation; this module passes our
-arrays to it and aggregates its results as its ``EvalStore`` does, without rounding them to five digits as its JSON
-files do. museval's conventions hold: a frame in which a reference or an estimate is silent has no scores (NaN), and
-medians leave out NaN and infinite scores. museval refuses an item in which a source is silent throughout; here all
-frames of such an item are NaN.
+The protocol is that of SSGAN (section 3.2) and of the SiSEC report (BSS Eval version 4). A whole track has one pair of
+distortion filters of 512 taps, and the four ratios in frames of one second without overlap. A track's score is the
+median over its frames, a method's the median over tracks.
+
+The computation is museval's (0.4.1). This module passes our arrays to it and aggregates its results as its
+``EvalStore`` does, without rounding them to five digits as its JSON files do. The conventions are museval's too: a
+frame in which a reference or an estimate is silent has no scores (NaN), and medians leave out NaN and infinite scores.
+An item in which a source is silent throughout is refused by museval; here all its frames are NaN.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Intervals of means over units (recordings, ``scoring.units``), and over seeds where several trainings are meant.
 
 Both are samples: other recordings and other seeds would give another mean. So a resample draws seeds, and the units of
-each part of a mixture, each on its own (the "pigeonhole" bootstrap of crossed designs; Owen 2007, Annals of Applied
-Statistics 1), by ``scipy.stats.bootstrap`` with BCa. With few units such an interval is too short; its level is raised
-so that it is as long as Student's would be (Hesterberg 2015, The American Statistician 69, section 5.3).
+each part of a mixture, each on its own, by ``scipy.stats.bootstrap`` with BCa. This is the "pigeonhole" bootstrap of
+crossed designs (Owen 2007, Annals of Applied Statistics 1). With few units such an interval is too short; its level is
+raised so that it is as long as Student's would be (Hesterberg 2015, The American Statistician 69, section 5.3).
 
 Resamples of fewer than ``fewest`` units cannot reach 95%. There the interval is Student's, whose squared standard error
 is that over units plus that over seeds, with the degrees of freedom of Welch and Satterthwaite.

@@ -1,14 +1,14 @@
 """Statistics of a table of many systems against a reference: intervals, paired tests and rank tests.
 
 A table (``studies/compare_separators.py``) has Wilcoxon's signed-rank test over the units that all systems share, with
-Holm's correction and its effect size, and beside it the two-sided Mann-Whitney U test of the field's papers (SSGAN,
+Holm's correction and its effect size. Beside it stands the two-sided Mann-Whitney U test of the field's papers (SSGAN,
 section 3.2). The latter treats the two sets of scores as independent although they are of the same recordings, so it is
 conservative: it may miss a difference that a paired test finds.
 
 A difference between methods has to be larger than what seeds make too. So where a row has several seeds, its p-value is
-the larger one of Wilcoxon's, over units, and of Student's, whose squared standard error is that over units plus that
-over the seeds of both methods. ``tests/scoring/test_first_kind_errors.py`` shows by simulation that of tables of eight
-equal methods no more than Holm promises have a significant difference.
+the larger one of two: Wilcoxon's over units, and Student's over units and seeds. Student's squared standard error is
+that over units plus that over the seeds of both methods. ``tests/scoring/test_first_kind_errors.py`` shows by
+simulation that of tables of eight equal methods no more than Holm promises have a significant difference.
 """
 
 from __future__ import annotations

@@ -65,9 +65,9 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     means, and clipped to plus and minus ``SI_SDR_LIMIT``. If both estimate and reference are silent, the score is the
     upper limit; if only one of them is silent, the lower limit.
 
-    torchmetrics' function is not used: importing it costs every worker 3.3 s (it imports matplotlib), it gives a silent
-    estimate 0 dB, which is better than many real estimates get, and it adds a constant to energies that is not small
-    beside that of a quiet source. The tests compare the two on signals where both are defined.
+    torchmetrics' function is not used. Importing it costs every worker 3.3 s (it imports matplotlib). It gives a silent
+    estimate 0 dB, which is better than many real estimates get. And it adds a constant to energies that is not small
+    beside the energy of a quiet source. The tests compare the two on signals where both are defined.
 
     Raises:
         ValueError: the shapes differ, or are not ``[item, source, channel, *signal]``.

@@ -73,9 +73,9 @@ def student(differences: Values) -> float:
 def seeds_needed(differences: Values, arms: int = 1) -> int | None:
     """Return how many seeds would show a difference like the observed one.
 
-    That is the smallest number, larger than the present one, that lets the sign-flip test be below 0.05 after Holm's
-    correction, and lets Student's test (which has a formula) find the observed mean and standard deviation in 80% of
-    studies.
+    That is the smallest number above the present one which fulfils two conditions. The sign-flip test can fall below
+    0.05 after Holm's correction. Student's test, whose power has a formula, finds the observed mean and standard
+    deviation in 80% of studies.
 
     Args:
         differences: mean difference of each seed, ``[seed]``.

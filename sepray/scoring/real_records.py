@@ -1,7 +1,7 @@
 """Scores of estimates of a real recording, of which only rates or beats of its hearts are known.
 
 Segments of 10 s are scored by themselves, in each lead. A lead is right if the median rate of its segments is within
-5 beats a minute of the annotated one; where there is no such heart, every segment with beats is an invented one. A
+5 beats a minute of the annotated one. Where there is no such heart, every segment with beats is an invented one. A
 fetus whose beats are much lower than the mother's (``FAINT``), or beat when hers do (``HERS``), is taken for what is
 left of her, and not found.
 """
@@ -106,8 +106,8 @@ class RecordScores:
         missed_beats: mean share of the annotated beats that are missed, over segments; None without annotated beats.
         invented_beats: mean share of the found beats that are not annotated, over segments; None without annotated
             beats.
-        confidence: median over segments of how much found beats look like those of one heart (``signals.beats``), 0 to
-            1, and no probability; 0 where a fetus's are taken for what is left of the mother's.
+        confidence: median over segments of how much found beats look like those of one heart (``signals.beats``), from
+            0 to 1. It is no probability. It is 0 where a fetus's beats are taken for what is left of the mother's.
     """
 
     leads: int

@@ -1,12 +1,12 @@
 """How certain a score is, and a difference between two systems: intervals and tests over recordings.
 
 The unit is the recording (``scoring.units``), and the seed where several trainings of a method are meant: intervals are
-those of ``scoring.intervals``. Two systems are compared on the units that both have a score for: ``compare_systems``
-(``sepray compare``) by the sign-flip test and Wilcoxon's signed-rank test; a new model becomes the champion by the
+those of ``scoring.intervals``. Two systems are compared on the units that both have a score for. ``compare_systems``
+(``sepray compare``) uses the sign-flip test and Wilcoxon's signed-rank test; a new model becomes the champion by the
 sign-flip test and its interval. ``many_systems`` has the statistics of a table of many.
 
-With fewer than ``intervals.fewest`` units no test can have a p-value below 0.05, whatever the scores are: then it is
-said that they are too few, instead of a p-value that looks like one.
+With fewer than ``intervals.fewest`` units no test can have a p-value below 0.05, whatever the scores are. Then texts
+say that the units are too few, instead of showing a p-value.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ the mixture's phase before the norm of their difference is taken. What phases do
 exact, and so are true magnitudes. Here the norm is relative (CASS eq. 6); the code's is not.
 
 A separator separates signals, so it is given the signal of the spectrum that has the summed magnitudes and the
-mixture's phase; its estimates, and those that it should give, take that phase. Where frames overlap no signal has
+mixture's phase. Its estimates, and the true sources, take that phase too. Where frames overlap no signal has
 exactly that spectrum, so masks that are perfect for it have an error of a few percent. Bounds are computed of the
 magnitudes themselves, and are exact.
 """

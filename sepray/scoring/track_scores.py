@@ -1,8 +1,8 @@
 """Scores of whole recordings: each is separated in overlapping windows without seams, and measured in one piece.
 
 So a track has one value by each measure, of whatever length it is. One track is separated at a time, as ``sepray
-separate`` does it (``signals.overlap_add``): in memory are its estimates (4 bytes for each sample, channel and source)
-and a few copies of one source; BSS Eval (museval) takes several times as much, because its filters are fitted to the
+separate`` does it (``signals.overlap_add``). In memory are its estimates (4 bytes for each sample, channel and source)
+and a few copies of one source. BSS Eval (museval) takes several times as much, because its filters are fitted to the
 whole track.
 """
 

@@ -1,7 +1,7 @@
 """How the champion of a study with several objectives is chosen, as its flag ``--choose`` names it.
 
-Objectives of different units have no common mean. So the finalists are trials of the Pareto front, the ones that no
-other trial beats in every objective, and a rule that the user names says which of these trials is best:
+Objectives of different units have no common mean. So the finalists are trials of the Pareto front, which no other trial
+beats in every objective. A rule that the user names says which of these trials is best:
 
 - ``knee``: the trial furthest from the plane through the ends of the front, towards the better side (Das 1999, "On
   characterizing the knee of the Pareto curve", Structural Optimization 18). With every objective on a scale from 0, its

@@ -1,7 +1,7 @@
 """Remembers the modules, clusters and servers that this user has named, and uses no others that a storage names.
 
-A row in a database may not decide which modules are imported, where updates and passwords for MLflow are sent, or which
-Ray cluster is joined: whoever runs a cluster can run code in the processes that join it.
+A row in a database may not decide which modules are imported, or where updates and passwords for MLflow are sent. Nor
+may it decide which Ray cluster is joined: whoever runs a cluster can run code in the processes that join it.
 """
 
 from __future__ import annotations

@@ -62,8 +62,9 @@ class Budget:
     def seeds(self, arms: int = 0, objectives: int = 1) -> int:
         """Return the number of new seeds of each retraining.
 
-        Where none is given it is 3, and with arms the least with which an exact sign-flip test of every arm against the
-        control, by each objective, can fall below 0.05 after Holm: its p-value cannot be less than ``2 / 2 ** seeds``.
+        Where none is given it is 3. With arms it is the least with which an exact sign-flip test of every arm against
+        the control, by each objective, can fall below 0.05 after Holm. The test's p-value cannot be less than
+        ``2 / 2 ** seeds``.
 
         Args:
             arms: number of arms of the study.

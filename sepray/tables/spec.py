@@ -114,9 +114,9 @@ class Figure:
 
     Attributes:
         kind: ``boxes`` (scores of all test items), ``curves`` (error of every epoch), ``discriminators`` (their outputs
-            for the other source's estimates), ``item`` (one test item, separated by all methods) or ``iterations`` (one
-            test item, separated by one method that trains in iterations, after each; its first seed is trained again
-            for that).
+            for the other source's estimates), ``item`` (one test item, separated by all methods) or ``iterations``. The
+            last shows one test item after iterations of the one method that trains in them; its first seed is trained
+            again for that.
         title: title, which names the figure of the paper that this one repeats.
         rows: labels of the rows that are drawn; empty for all.
         tail: last share of the epochs that is drawn again, larger; 0 for none.
