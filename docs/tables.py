@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import tempfile
 from collections.abc import Callable, Iterable
@@ -10,12 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sepray import registry
+from sepray import registry, shipped
 from sepray.choices import MEASURES
+from sepray.spec.settings import separator_name
+from sepray.spec.study import StudySpec
 
 _CODE = re.compile(r"``?([^`]+)``?")
-_SEPARATOR = re.compile(r'separator="([\w:]+)"')
-_STUDIES = Path(__file__).parents[1] / "studies"
 
 
 def fence(source: str, language: str, css_class: str, options: Any, md: Any, **_: Any) -> str:
@@ -30,9 +31,9 @@ def separators() -> str:
         full = [name, *(f"{name}:{variant}" for variant in registry.variants(f"sepray.separators.{name}"))]
         found += [(one, registry.find("sepray.separators", one)) for one in full]
     studies: dict[str, list[str]] = {name: [] for name, _ in found}
-    for file in sorted(_STUDIES.glob("*.py")):
-        for named in _SEPARATOR.findall(file.read_text(encoding="utf-8")):
-            studies[max((name for name in studies if named.startswith(name)), key=len)].append(file.stem)
+    for study in shipped.studies():
+        if trained := _trained(study):
+            studies[trained].append(study)
     rows = []
     for name, module in found:
         named = [f"{name}{'_' if ':' in name else ':'}{config}" for config in _constants(module)]
@@ -70,6 +71,12 @@ _TABLES: dict[str, Callable[[], str]] = {"separators": separators, "tasks": task
 def _constants(module: ModuleType) -> list[str]:
     own = (key.lower() for key, value in vars(module).items() if key.isupper() and type(value) is module.Config)
     return [key for key in own if key != "debug"]
+
+
+def _trained(study: str) -> str:
+    """Return the name of the separator that a study trains; empty for a comparison, which trains several."""
+    described = importlib.import_module(f"studies.{study}").STUDY
+    return separator_name(described.separator) if isinstance(described, StudySpec) else ""
 
 
 def _seen(module: ModuleType) -> str:

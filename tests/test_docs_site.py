@@ -13,7 +13,7 @@ import pytest
 
 import sepray
 from docs import diagram, tables
-from sepray import registry
+from sepray import registry, shipped
 from sepray.choices import MEASURES
 
 from .documents import ROOT
@@ -98,6 +98,8 @@ def test_the_table_of_separators_has_a_row_for_each():
         n for own in named for n in own
     }
     assert len(rows) == len({own[0] for own in named})
+    in_rows = set(re.findall(r">(\w+)</code>", "".join(row.rpartition("<td>")[2] for row in rows)))
+    assert in_rows == set(shipped.studies()) - {"compare_separators"}
 
 
 def test_the_table_of_measures_has_a_row_for_each():
