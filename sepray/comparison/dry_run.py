@@ -25,7 +25,7 @@ _COLUMNS = (_NAME, 11, 10, 11, 12, 9, 9)
 
 @dataclass(frozen=True)
 class ComparisonEstimate:
-    """What a comparison would run.
+    """Estimate of a comparison: those of its studies, and their time, memory and disk together.
 
     Attributes:
         comparison: the comparison.

@@ -85,7 +85,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a study would run, how long it would take, and how much memory and disk.
+    """Estimate of what a study would run, and of the time, memory and disk that it would take.
 
     Attributes:
         spec: description of the study, of one trial where it fixes every hyperparameter.

@@ -27,7 +27,7 @@ from ..spec.study import StudySpec
 
 @dataclass(frozen=True)
 class StudyProgress:
-    """How far a study is.
+    """Progress of a study: its trials and retrainings that have ended, and those that are left.
 
     Attributes:
         found: whether the storage has it.

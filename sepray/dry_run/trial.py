@@ -49,7 +49,7 @@ Timer = Callable[[], float]
 
 @dataclass(frozen=True)
 class Job:
-    """What a process is to measure.
+    """Job of a process: the trial that it measures, and for how long.
 
     Attributes:
         context: context of the trials.

@@ -97,7 +97,7 @@ class Effect:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What the pairs of an arm and its control show.
+    """Comparison of an arm with its control, over their pairs.
 
     Attributes:
         arm: name of the arm.

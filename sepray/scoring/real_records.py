@@ -93,7 +93,7 @@ def share_of_mothers(beats: Tensor, mothers: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class RecordScores:
-    """How well one system finds one heart in a recording.
+    """Scores of one system for one heart in a recording.
 
     Attributes:
         leads: number of estimates: leads, or 1 where all of them give one.

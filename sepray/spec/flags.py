@@ -27,7 +27,7 @@ EXIT_STATUS = "Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug,
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a command does with a study or a comparison; not a part of it."""
+    """Options of a command that runs a study or a comparison, beside the fields of that."""
 
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """Only show what would run, with sizes of data and an estimate of time, memory and disk."""
@@ -39,7 +39,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class StudyOptions(RunOptions):
-    """What a command does with a study; not a part of it."""
+    """Options of a command that runs a study, beside the study's fields."""
 
     json: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help=JSON_HELP, help_behavior_hint="")] = False
 
@@ -51,7 +51,7 @@ class StudyOptions(RunOptions):
 
 @dataclass(frozen=True)
 class Changes:
-    """What changes the study as its file gives it, beside its own fields."""
+    """Flags that change a study as its file gives it, beside those of its fields."""
 
     budget: Annotated[str, tyro.conf.arg(metavar="full", help_behavior_hint="")] = ""
     """The long form of the study, where its file has one, instead of the one that ends in minutes."""

@@ -1,4 +1,4 @@
-"""What a command may do that it otherwise refuses."""
+"""Permissions that the user gives a command, for what it otherwise refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Permissions:
-    """What the user allows a study's driver at this start; not a part of the study."""
+    """Permissions of a study's driver for one start; they are no fields of the study."""
 
     take_over: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """Take the study over from another driver that is running it. That driver stops."""
