@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from optuna.trial import FrozenTrial
 
 from ..choices import Objective
+from ..search.outcomes import is_feasible
 
 BestStep = tuple[int, dict[str, float]]
 """Number of a trial, and the metrics of that step."""
@@ -54,8 +55,11 @@ def metric(objective: Objective) -> str:
 
 
 def compared(trial: FrozenTrial) -> Sequence[float] | None:
-    """Return the values of a trial that ran its whole budget and violated no constraint; None for any other."""
-    return trial.values if trial.values and all(value <= 0 for value in trial.constraints.values()) else None
+    """Return the values of a trial that ran its whole budget and violated no constraint; None for any other.
+
+    Optuna gives a trial that was stopped early its last intermediate value, so values alone do not say how it ended.
+    """
+    return trial.values if is_feasible(trial) else None
 
 
 def history(best: BestSoFar, trials: Iterable[FrozenTrial]) -> list[tuple[BestStep, int]]:

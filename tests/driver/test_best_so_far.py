@@ -36,6 +36,13 @@ def test_trial_that_violates_a_constraint_is_not_compared(violated, counts):
     assert compared(trial(0)) is None
 
 
+def test_trial_that_was_stopped_early_makes_no_step_although_optuna_gives_it_a_value():
+    stopped = trial(0, 0.125, 10, TrialState.PRUNED)
+    assert stopped.values == [0.125]
+    assert history(BestSoFar([MEASURE]), [stopped]) == []
+    assert history(BestSoFar([MEASURE]), [stopped, trial(1, 0.5, 20)]) == [((1, {"best so far/l2": 0.5}), 20_000)]
+
+
 def test_names_and_times():
     assert metric(Objective("validation/fetal/l2", "minimize")) == "best so far/fetal l2"
     assert milliseconds(None) == 0
