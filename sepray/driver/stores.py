@@ -101,15 +101,19 @@ class StudyStores:
             self._refuse(study, goes_on)  # before the other driver is stopped
         remedy = f"; {lease.TAKE_OVER} takes it from there" if goes_on else ""
         self.lease = lease.take_at(spec.stores.storage, spec.name, self._permitted.take_over, wait_for, remedy)
-        try:
-            self._begin(goes_on)
-        except BaseException:
-            self.lease.release()
-            raise
+        with contextlib.ExitStack() as opened:
+            opened.callback(self.lease.release)
+            self._begin(goes_on, opened)
+            opened.pop_all()
         self._cleaner = ThreadPoolExecutor(1, thread_name_prefix="cleaner")
 
-    def _begin(self, goes_on: bool) -> None:
-        """Open everything, as the owner of the study; nothing is written before all refusals."""
+    def _begin(self, goes_on: bool, opened: contextlib.ExitStack) -> None:
+        """Open everything, as the owner of the study; nothing is written before all refusals.
+
+        Args:
+            goes_on: whether the study itself goes on.
+            opened: closes what has been opened, where this fails.
+        """
         prepared, spec = self._prepared, self.spec
         path = spec.stores.storage_path
         self.search = self._open(spec.name)
@@ -118,6 +122,7 @@ class StudyStores:
         self.checkpoints = self._locations(self.uid)[1]
         self.folder = folder.study_folder(path, spec.name, self.uid)
         self._lock = folder.lock(self.folder, spec.name, _LOCK_SECONDS if self._permitted.take_over else 0.0)
+        opened.callback(self._lock.close)
         tracking_address.require_same(self.search, self.folder, spec)
         if goes_on and "uid" not in self.search.user_attrs:
             self.search.set_user_attr(RETRAINS_REFERENCES, True)
@@ -146,6 +151,7 @@ class StudyStores:
             on_outbox_trouble=_tell_outbox_trouble,
             last_words=sender_ended_message(spec.name) if goes_on else "",
         )
+        opened.callback(self.tracker.abandon)
         if goes_on:
             self._open_run()
 
@@ -187,21 +193,22 @@ class StudyStores:
         self._cleaner.submit(lambda: None if self.lease.is_lost else remove(location, self.spec.stores.storage_path))
 
     def close(self) -> int:
-        """Finish deletions, deliver what MLflow has not been told, give the study free.
+        """Finish deletions, deliver what MLflow has not been told, and release the study, also where one of them fails.
 
         Where another driver has taken the study over, nothing more is delivered.
 
         Returns:
             How many updates still wait for the tracking server.
         """
-        self._cleaner.shutdown()
         waiting = 0
-        if self.lease.is_lost:
-            self.tracker.abandon()
-        else:
-            waiting = self.tracker.close(timeout=_LAST_DELIVERY_SECONDS)
-        self._lock.close()
-        self.lease.release()
+        with contextlib.ExitStack() as held:
+            held.callback(self.lease.release)
+            held.callback(self._lock.close)
+            self._cleaner.shutdown()
+            if self.lease.is_lost:
+                self.tracker.abandon()
+            else:
+                waiting = self.tracker.close(timeout=_LAST_DELIVERY_SECONDS)
         return waiting
 
     def _open(self, name: str) -> Study:

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from optuna.trial import TrialState
 
+from sepray.driver import tracking_address
 from sepray.driver.prepared import prepare
 from sepray.driver.stores import StudyStores, refused_by_mlflow
 from sepray.driver.study_commands import on_study
+from sepray.errors import UsageError
 from sepray.execution import checkpoint
 from sepray.identity import digest
 from sepray.search.holding import HeldError
 from sepray.search.storage import FingerprintMismatchError
-from sepray.spec.folder import RunningError, lock
+from sepray.spec.folder import RunningError, is_locked, lock
 from sepray.tracking.outbox import Rejected, RunKey
 
 from .conftest import DATA
@@ -48,6 +50,41 @@ def test_folder_that_another_process_holds_is_refused_too(prepared, stores, trac
     stores.close()
     with lock(stores.folder, "small"), pytest.raises(RunningError, match="small is running already"):
         StudyStores(prepared)
+    StudyStores(prepared).close()
+
+
+@pytest.mark.parametrize("step", ["address", "run"])
+def test_start_that_is_refused_leaves_neither_lock_nor_lease_nor_sender(prepared, tracker, monkeypatch, step):
+    first = StudyStores(prepared)
+    first.close()
+    tracker.calls.clear()
+
+    def refuse(*arguments, **named):
+        raise UsageError("no")
+
+    with monkeypatch.context() as patch:
+        if step == "address":
+            patch.setattr(tracking_address, "require_same", refuse)
+        else:
+            patch.setattr(tracker, "open_study", refuse, raising=False)
+        with pytest.raises(UsageError, match="^no$") as refused:
+            StudyStores(prepared)
+    assert not is_locked(first.folder), refused  # the error holds the frames, and they the stores
+    assert len(tracker.named("abandon")) == (step == "run")
+    StudyStores(prepared).close()
+
+
+def test_study_is_released_where_its_last_delivery_fails(prepared, tracker, monkeypatch):
+    opened = StudyStores(prepared)
+
+    def interrupt(timeout):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker, "close", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            opened.close()
+    assert not is_locked(opened.folder)
     StudyStores(prepared).close()
 
 
