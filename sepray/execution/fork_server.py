@@ -265,13 +265,19 @@ def _received(connection: socket.socket) -> tuple[dict[str, Any], Sequence[int]]
     Raises:
         EOFError: the client ended meanwhile.
         OSError: it sends nothing for seconds.
+        ValueError: it sends no JSON.
     """
     size, files, _, _ = socket.recv_fds(connection, 4, 3)
-    with connection.makefile("rb") as stream:
-        text = stream.read(*struct.unpack("<I", size)) if len(size) == 4 else b""
-    if not text or len(files) != 3:
-        raise EOFError
-    asked: dict[str, Any] = json.loads(text)
+    try:
+        with connection.makefile("rb") as stream:
+            text = stream.read(*struct.unpack("<I", size)) if len(size) == 4 else b""
+        if not text or len(files) != 3:
+            raise EOFError
+        asked: dict[str, Any] = json.loads(text)
+    except BaseException:
+        for file in files:
+            os.close(file)
+        raise
     return asked, files
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -227,6 +229,19 @@ def test_server_ends_with_the_raylet(forks):
     forks.run("pass")
     forks.raylet.kill()
     assert forks.server.wait(50) == 0
+
+
+@pytest.mark.parametrize(("sent", "error"), [(b"", EOFError), (b"no JSON", ValueError)])
+def test_files_of_a_client_that_asks_for_nothing_are_closed(sent, error):
+    before = set(os.listdir("/proc/self/fd"))
+    server, client = socket.socketpair()
+    with server:
+        with client:
+            socket.send_fds(client, [struct.pack("<I", len(b"no JSON"))], [0, 0, 0])
+            client.sendall(sent)
+        with pytest.raises(error):
+            fork_server._received(server)
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 def test_client_waits_for_a_server_that_still_imports_and_not_for_ever(tmp_path, monkeypatch):
