@@ -88,8 +88,9 @@ def check_loss(separator: Separator, phase: Phase, loss: object) -> None:
     for name, part in loss.parts.items():
         if not isinstance(part, Tensor) or part.numel() != 1:
             raise _loss_error(separator, phase, f"must have a tensor of one number as {name!r}, has {type_name(part)}")
-    if not isinstance(loss.carry, Mapping):
-        raise _loss_error(separator, phase, f"must have a dict of tensors as carry, has {type_name(loss.carry)}")
+    for field, tensors in (("carry", loss.carry), ("kept", loss.kept)):
+        if not isinstance(tensors, Mapping):
+            raise _loss_error(separator, phase, f"must have a dict of tensors as {field}, has {type_name(tensors)}")
     if unknown := set(loss.kept) - {name for name, _ in separator.named_buffers()}:
         raise _loss_error(separator, phase, f"keeps {', '.join(sorted(unknown))}, which names no buffer")
 

@@ -276,6 +276,7 @@ LOSSES = [
     (lambda good: good._replace(parts=good.total), "must have a dict of tensors as parts, has torch.Tensor "),
     (lambda good: good._replace(parts={"error": 0.5}), "must have a tensor of one number as 'error', has float"),
     (lambda good: good._replace(carry=None), "must have a dict of tensors as carry, has NoneType"),
+    (lambda good: good._replace(kept=None), "must have a dict of tensors as kept, has NoneType"),
 ]
 
 
