@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from ..choices import Objective
@@ -53,8 +54,8 @@ def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cac
         )
         result = load_result(folder)
         if result is not None:
-            tracker = Tracker(outbox, study.run_key, uri=tracking_uri, experiment=experiment)
-            Finish(spec, load_task(spec.task, cache), folder, tracker).announce(result)
-            tracker.close()
+            data = load_task(spec.task, cache)
+            with contextlib.closing(Tracker(outbox, study.run_key, uri=tracking_uri, experiment=experiment)) as tracker:
+                Finish(spec, data, folder, tracker).announce(result)
         tracking_address.store(study.studies["search"], folder, tracking_uri)
     return done

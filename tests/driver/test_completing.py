@@ -80,6 +80,10 @@ def test_result_that_was_never_told_is_announced(prepared, spec, tracker, asked,
     assert given == (stores.folder / "outbox.db", f"small-{stores.uid}")
     assert settings == {"uri": "http://tracker", "experiment": "cass-ecg"}
     assert len(fake.named("close")) == 1  # what was told is delivered
+    monkeypatch.setattr(module.Finish, "announce", lambda self, result: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        ask(spec)
+    assert len(fake.named("close")) == 2  # no process that delivers is left behind
 
 
 def test_running_study_is_left_alone(prepared, spec, tracker, asked, printed):
