@@ -10,13 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ..console import preflight
 from ..contracts import Separator
-from ..errors import UsageError, mask
-from ..tracking import models, pretrained
-from ..tracking.environment import resolve_uri
+from ..errors import UsageError
 from ..tracking.packaged_model import DIGEST
-from .warm_start import refuse_wider_supervision
+from .warm_start import load_model
 
 
 @dataclass(frozen=True)
@@ -47,19 +44,7 @@ def find(model: str, separator: Separator, tracking_uri: str) -> InitialWeights 
     """
     if not model:
         return None
-    if ":/" in model:
-        address = resolve_uri(tracking_uri)
-        preflight.require_database(address, f"MLflow database {mask(address)} with the initial model {model}")
-    elif pretrained.is_pretrained(model):
-        pretrained.folder_of(model)
-    loaded = models.load(model, tracking_uri)
-    signal = separator.signal
-    if list(signal.sources) != loaded.metadata.get("sources") or signal.sample_rate != loaded.metadata["sample_rate"]:
-        kind = ", ".join(signal.sources) + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
-        raise UsageError(f"the initial model {model} does not separate the sources of the task: {kind}")
-    refuse_wider_supervision(
-        f"the initial model {model}", str(loaded.metadata.get("supervision", "paired")), separator.supervision
-    )
+    loaded = load_model("the initial model", model, separator.signal, separator.supervision, tracking_uri)
     trained = getattr(loaded.separation, "separator", None)
     if trained is None:
         raise UsageError(f"the initial model {model} runs in a process of its own, which does not hand out its weights")

@@ -35,7 +35,7 @@ from ..errors import UsageError, mask
 from ..execution import checkpoint
 from ..tracking import models, pretrained
 from ..tracking.environment import resolve_uri
-from ..tracking.packaged_model import DIGEST
+from ..tracking.packaged_model import DIGEST, PackagedModel
 from ..training.finite import NonFiniteLossError
 from ..training.trainer import Trainer, build
 
@@ -140,7 +140,7 @@ def _separator(text: str, epochs: int, signal: Signal, supervision: Supervision)
         raise UsageError(f"the warm start {name} does not fit the task: {error}") from None
     if isinstance(model, Oracle):
         raise UsageError(f"the warm start {name} is an oracle, which cannot separate anything without the true sources")
-    refuse_wider_supervision(f"the warm start {name}", model.supervision.value, supervision)
+    _refuse_wider_supervision(f"the warm start {name}", model.supervision.value, supervision)
 
     def separator(view: Tensors, augmentation: Augmentation, seed: int, device: str) -> Separate:
         console.print(f"training {name} for {epochs} epochs: the study starts from its estimates")
@@ -198,22 +198,40 @@ def _as_type_of(present: Any, value: str) -> Any:
 
 
 def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: str) -> WarmStart:
+    loaded = load_model("the warm start", name, signal, supervision, tracking_uri)
+    separate = models.as_function(loaded)
+    return WarmStart(name, {"model": loaded.metadata[DIGEST]}, lambda view, augmentation, seed, device: separate)
+
+
+def load_model(what: str, name: str, signal: Signal, supervision: Supervision, tracking_uri: str) -> PackagedModel:
+    """Return a trained model whose estimates or weights a training may begin with.
+
+    Args:
+        what: what the model is, for messages: ``the warm start`` or ``the initial model``.
+        name: address of the model.
+        signal: signal of the task.
+        supervision: what the separator to be trained may see.
+        tracking_uri: address of MLflow with the model registry.
+
+    Raises:
+        UsageError: there is no such model, it separates other sources, or it was trained on more than the separator may
+            see.
+        UnreachableError: the tracking server does not answer.
+    """
     if ":/" in name:
         address = resolve_uri(tracking_uri)
-        preflight.require_database(address, f"MLflow database {mask(address)} with the warm start {name}")
+        preflight.require_database(address, f"MLflow database {mask(address)} with {what} {name}")
     loaded = models.load(name, tracking_uri)
     described = loaded.metadata
     if list(signal.sources) != described.get("sources") or signal.sample_rate != described.get("sample_rate"):
         kind = ", ".join(signal.sources) + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
-        raise UsageError(f"the warm start {name} does not separate the sources of the task: {kind}")
-    refuse_wider_supervision(
-        f"the warm start {name}", described.get("supervision", Supervision.PAIRED.value), supervision
-    )
-    separate = models.as_function(loaded)
-    return WarmStart(name, {"model": described[DIGEST]}, lambda view, augmentation, seed, device: separate)
+        raise UsageError(f"{what} {name} does not separate the sources of the task: {kind}")
+    trained_with = str(described.get("supervision", Supervision.PAIRED.value))
+    _refuse_wider_supervision(f"{what} {name}", trained_with, supervision)
+    return loaded
 
 
-def refuse_wider_supervision(what: str, other: str, own: Supervision) -> None:
+def _refuse_wider_supervision(what: str, other: str, own: Supervision) -> None:
     """Refuse a separator or model that was trained on more than the study's separator may see.
 
     Args:

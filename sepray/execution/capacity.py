@@ -55,11 +55,12 @@ def nodes() -> list[dict[str, float]]:
 
 def fitting(needs: Mapping[str, float]) -> int:
     """Return how many trials fit on all nodes at once, by what one needs of each resource; one trial is on one node."""
-    return sum(_on(node, needs) for node in nodes())
+    return sum(fitting_into(node, needs) for node in nodes())
 
 
-def _on(node: Mapping[str, float], needs: Mapping[str, float]) -> int:
-    fits = [node.get(kind, 0) / need for kind, need in needs.items() if need > 0]
+def fitting_into(resources: Mapping[str, float], needs: Mapping[str, float]) -> int:
+    """Return how many trials fit into these resources, by what one needs of each."""
+    fits = [resources.get(kind, 0) / need for kind, need in needs.items() if need > 0]
     return math.floor(min(fits) + 1e-9) if fits else 0
 
 
@@ -84,7 +85,7 @@ def may_come(needs: Mapping[str, float]) -> bool:
     of a kind that a trial needs, such as a head node without CPUs alone.
     """
     if (started := _started_on_demand()) is not None:
-        return any(_on(node, needs) for node in started)
+        return any(fitting_into(node, needs) for node in started)
     if Path("~/ray_bootstrap_config.yaml").expanduser().exists():  # the head of `ray up`
         return True
     return any(all(node.get(kind, 0) == 0 for node in nodes()) for kind, need in needs.items() if need)

@@ -17,6 +17,7 @@ from ray._private import worker as ray_worker
 from ray._raylet import AuthenticationMode, get_authentication_mode  # type: ignore[attr-defined] # compiled
 from ray.tune.search import ConcurrencyLimiter
 
+from .. import processor
 from ..errors import SeprayError, mask
 from . import capacity, fork_server, private_ray, worker_path
 from .capacity import ClusterError as ClusterError
@@ -205,10 +206,8 @@ def run_trials(
 
 
 def _capacity(needs: Mapping[str, float]) -> int:
-    """Return how many trials fit into the cluster at once, by what one needs of each resource."""
-    resources = ray.cluster_resources()
-    fits: list[float] = [resources.get(kind, 0) / need for kind, need in needs.items() if need > 0]
-    return math.floor(min(fits) + 1e-9) if fits else 0
+    """Return how many trials fit into the cluster at once, whatever node each is on."""
+    return capacity.fitting_into(ray.cluster_resources(), needs)
 
 
 def _start_local(concurrency: int, cpus: float, forked: bool = False) -> None:
@@ -222,8 +221,7 @@ def _start_local(concurrency: int, cpus: float, forked: bool = False) -> None:
     Raises:
         ClusterError: Ray has not started.
     """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    slots = concurrency or max(1, math.floor(available / cpus)) if cpus else concurrency
+    slots = concurrency or max(1, math.floor(processor.cpus() / cpus)) if cpus else concurrency
     # Otherwise BLAS and OpenMP of every worker would start a thread for each CPU of the machine.
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(threads(cpus))

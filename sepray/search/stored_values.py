@@ -13,18 +13,17 @@ from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from ..errors import StorageError, mask
-from ..shapes import is_text
+from ..shapes import fits, is_text
 
 _Check = Callable[[Any], bool]
-_LARGEST = 10**30  # whole number: floats have no room for some
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and -_LARGEST < value < _LARGEST
+    return fits(value, int)
 
 
 def _is_number(value: Any) -> bool:
-    return _is_whole(value) if isinstance(value, int) else isinstance(value, float)
+    return fits(value, float)
 
 
 def _is_plain(value: Any) -> bool:

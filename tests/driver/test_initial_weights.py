@@ -110,6 +110,9 @@ def test_a_model_that_does_not_fit_is_refused_in_one_line(own, line, monkeypatch
     monkeypatch.setattr(models, "load", lambda *_: trained(**own)[1])
     with pytest.raises(UsageError, match=f"^{line}"):
         initial_weights.find("x", cass.DEBUG.build(SIGNAL), "")
+
+
+def test_a_name_that_no_model_of_seprays_has_is_refused():
     with pytest.raises(UsageError, match=r"^no model 'pretrained:none' comes with sepray"):
         initial_weights.find("pretrained:none", cass.DEBUG.build(SIGNAL), "")
 

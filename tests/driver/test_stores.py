@@ -67,7 +67,7 @@ def test_start_that_is_refused_leaves_neither_lock_nor_lease_nor_sender(prepared
             patch.setattr(tracking_address, "require_same", refuse)
         else:
             patch.setattr(tracker, "open_study", refuse, raising=False)
-        with pytest.raises(UsageError, match="^no$") as refused:
+        with pytest.raises(UsageError, match=r"^no$") as refused:
             StudyStores(prepared)
     assert not is_locked(first.folder), refused  # the error holds the frames, and they the stores
     assert len(tracker.named("abandon")) == (step == "run")

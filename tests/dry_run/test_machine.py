@@ -43,8 +43,8 @@ def test_slots_are_those_of_a_run(monkeypatch, concurrency, each, gpus_each):
     for cpus in (1, 2, 4, 6):
         resources = Resources(concurrency=concurrency, cpus_per_trial=each, gpus_per_trial=gpus_each)
         monkeypatch.setattr(cluster, "ray", FakeRay(cpus, 2))
-        counted = {"sched_getaffinity": lambda _, n=cpus: range(n), "cpu_count": None}
-        monkeypatch.setattr(cluster, "os", SimpleNamespace(environ={}, path=os.path, pathsep=os.pathsep, **counted))
+        monkeypatch.setattr(cluster, "os", SimpleNamespace(environ={}, path=os.path, pathsep=os.pathsep))
+        monkeypatch.setattr(cluster.processor, "cpus", lambda n=cpus: n)
         expected = cluster.connect(None, concurrency, each, gpus_each, ())
         assert machine.slots(resources, cpus, 2) == expected
 
@@ -54,8 +54,8 @@ def test_trial_that_does_not_fit_is_refused_as_by_a_run(monkeypatch):
     with pytest.raises(cluster.ClusterError) as caught:
         machine.slots(resources, 4, 0)
     monkeypatch.setattr(cluster, "ray", FakeRay(4, 0))
-    four = SimpleNamespace(environ={}, path=os.path, pathsep=os.pathsep, sched_getaffinity=lambda _: range(4))
-    monkeypatch.setattr(cluster, "os", four)
+    monkeypatch.setattr(cluster, "os", SimpleNamespace(environ={}, path=os.path, pathsep=os.pathsep))
+    monkeypatch.setattr(cluster.processor, "cpus", lambda: 4)
     with pytest.raises(cluster.ClusterError) as refused:
         cluster.connect(None, 0, 1.0, 1.0, ())
     assert str(caught.value) == str(refused.value)
