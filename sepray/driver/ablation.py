@@ -38,20 +38,20 @@ class Point:
 
 
 Path = tuple[Values, list[tuple[Change, Values]]]
-"""Values of the first point, and each change with the values after it; a value is less where it is better."""
+"""Values of the first point, and each change with the values after it; lower is better."""
 
 
 class Ablation:
     """The settings that two configurations differ in, and the configurations between them.
 
-    With arms a setting is the arm, or what both arms search. The arm brings what it sets, and what it alone searches;
-    so no setting is changed where it has no effect. Without arms, every hyperparameter is a setting; one that a
-    configuration leaves out has the separator's default.
+    With arms, the settings are the arm itself and the hyperparameters that both arms search. A change of the arm brings
+    what that arm sets and what it alone searches, so no setting is changed where it has no effect. Without arms, every
+    hyperparameter is a setting; where a configuration leaves it out, it has the separator's default.
 
     Args:
         beginning: configuration that the path begins with.
         target: configuration that it leads to.
-        arms: arms of the study by name, of which either both configurations have one or none is used.
+        arms: arms of the study by name; not used unless each of the two configurations belongs to one.
         defaults: hyperparameters of the separator with their defaults.
 
     Attributes:
@@ -71,7 +71,7 @@ class Ablation:
         self.names += tuple(name for name in shared if self._value(beginning, name) != self._value(target, name))
 
     def point(self, changed: Collection[str]) -> Point:
-        """Return the configuration in which these settings have the target's values, and all others the start's."""
+        """Return the configuration with the target's values of these settings, and the beginning's of all others."""
         named = {name: self._value(self.target if name in changed else self.beginning, name) for name in self.names}
         title = f"step {len(changed)}: {list(changed)[-1]}" if changed else "start"
         if not self._arms:
@@ -167,7 +167,7 @@ def walk(ablation: Ablation, names: Sequence[str], greedy: bool) -> Generator[li
 
     Args:
         ablation: what differs; at least one setting.
-        names: its settings, in the order in which they change; a greedy path keeps it among equals.
+        names: its settings, in the order in which they change; a greedy path keeps that order among equal changes.
         greedy: whether each step is the best of all changes that are left: the one with the most seeds that have
             finished, and among those with the least mean.
     """

@@ -92,7 +92,7 @@ def keep(
 
 
 def _note_for_dashboard(spec: StudySpec, note: str) -> None:
-    """Keep a note that optuna-dashboard shows; an older study is at most without one."""
+    """Keep a note that optuna-dashboard shows; where the storage does not take it, the study is without one."""
     with contextlib.suppress(SeprayError, *STORAGE_FAILURES):
         dashboard.save_note(load_study(spec.stores.storage, spec.name), note)
 

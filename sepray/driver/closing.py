@@ -28,7 +28,7 @@ def run_and_close(name: str, stores: StudyStores, job: Callable[[], int]) -> int
     Raises:
         BaseException: what ``job`` raised, but for ``KeyboardInterrupt``.
     """
-    leave = cluster.end  # also a Ray that is kept: its workers would train on, and may be broken
+    leave = cluster.end  # where the job fails, a Ray that is kept ends too: its workers would train on, or are broken
     try:
         with stores.lease.interrupt_when_lost():
             status = job()
@@ -49,8 +49,8 @@ def run_and_close(name: str, stores: StudyStores, job: Callable[[], int]) -> int
 def one_ray() -> Iterator[None]:
     """Let the studies in this block share the Ray that the first of them starts here: to start one takes seconds.
 
-    One that is interrupted or fails ends it, and the next starts another. A study on a cluster joins it by itself, with
-    its own code.
+    A study that is interrupted or fails ends that Ray, and the next study starts another. A study on a cluster joins
+    the cluster by itself, with its own code.
     """
     with private_ray.kept():
         try:
@@ -60,7 +60,7 @@ def one_ray() -> Iterator[None]:
 
 
 def mark_interrupted(stores: StudyStores, note: str = "") -> None:
-    """End the open runs as interrupted; an outbox that takes nothing leaves them as they are.
+    """End the open runs as interrupted; where the outbox cannot be written, they stay open.
 
     Where another driver has taken the study over, the runs are that driver's.
 

@@ -15,7 +15,7 @@ from ..tracking import sources
 
 
 def files(separator: Any) -> dict[str, str]:
-    """Return (module -> digest of its file) of a separator's configuration and of all that trains it.
+    """Return module -> digest of its file, for a separator's configuration and all code that trains it.
 
     These are the modules that travel with a packaged model, and sepray's own training. Empty where the separator has no
     source files.
@@ -28,13 +28,13 @@ def files(separator: Any) -> dict[str, str]:
 
 
 def modules(spec: StudySpec) -> list[str]:
-    """Return the names of the modules whose code workers need: of separator and task, and all that these import.
+    """Return the names of the modules whose code workers need: separator, task, and all that these import.
 
-    Python files alone say so, so that a module that is imported later, inside a function, is among them.
+    The imports are read from the source files, so modules that are imported later, inside a function, are among them.
     """
     found = set(spec.modules())
     for name in spec.modules():
-        with contextlib.suppress(sources.PackagingError):  # no file: of a notebook, or compiled
+        with contextlib.suppress(sources.PackagingError):  # without a source file: in a notebook, or compiled
             found |= sources.collect(name).keys()
     return sorted(found)
 

@@ -52,7 +52,7 @@ def refuse_other_location(
         here: local folder of its files, which need not exist.
         checkpoints: folder or URI that holds its checkpoints.
         permitted: with ``move_here`` the study goes on without them.
-        goes_on: whether the study itself goes on, for which alone that can be permitted.
+        goes_on: whether the study itself goes on; otherwise the message does not propose ``--move-here``.
 
     Returns:
         Where the checkpoints are that the study goes on without; empty where none are left behind.

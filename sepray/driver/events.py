@@ -23,12 +23,12 @@ class StageEvents:
     Two threads call it: the driver's, and the searcher's own once Optuna has the outcome of a trial.
 
     Args:
-        stage: ``"search"`` or ``"finals"``.
+        stage: name of the stage, a key of ``runs.STAGES``.
         tracker: tracker of the study.
         progress: view of the stage in the terminal.
         discard: function that is called with the number of each trial whose checkpoints nobody will need.
         objectives: values that the study optimises.
-        earlier: Optuna's trials of the stage, those that have ended among them.
+        earlier: Optuna's trials of the stage from earlier starts; only those that have ended count.
         time_left: estimates how long the command still takes.
 
     Attributes:

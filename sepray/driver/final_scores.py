@@ -36,17 +36,22 @@ from .mean_rows import MeanRow
 from .pairs import Compared
 
 KeptResult = Mapping[str, Any]
-"""``member`` (number of the champion's retraining), ``role``, ``hyperparameters``, ``validation``, ``metric``,
-``scores`` (measure -> ``[item][source]``, the champion's), ``units`` (what ``Units.plain`` returns of the test
-split), ``scored`` (what these scores are of: test items, or whole tracks), ``validation_scores`` (as ``scores``, on
-validation), ``rows`` (of the final table), ``columns`` (those that the table shows), ``pairs`` (what
-``pairs.as_json`` returns), ``best_of_arms`` (numbers of the retrainings of the arms' own best settings), ``answer``
-(what ``Answer.plain`` returns; null where there is none), ``edges`` (a sentence for each setting at an edge of its
-range) and ``references`` (numbers of the retrainings of published settings), as JSON values. Where an ablation path
-to these settings was trained, ``explanation`` is what ``Explanation.plain`` returns. ``samples`` says where
-unpaired samples were from (empty where there were none). Results of older versions have no ``pairs`` and no
-``answer``, or none of ``columns``, ``best_of_arms``, ``edges``, ``samples``, ``units``, ``scored``,
-``validation_scores`` and ``references``."""
+"""The result of a study as JSON values, by name; results of older versions lack those with a star:
+
+- ``member``: number of the champion's retraining; ``role`` and ``hyperparameters``: the champion's;
+- ``validation``: mean of the champion's seeds on validation, lower is better;
+- ``metric``: measure of the first objective;
+- ``scores``: measure -> ``[item][source]`` on test, the champion's; ``validation_scores``*: the same on validation;
+- ``scored``*: whether the scores on test are of items or of whole tracks; ``units``*: what ``Units.plain`` returns of
+  the test split;
+- ``rows`` of the final table; ``columns``*: those that it shows;
+- ``pairs``*: what ``pairs.as_json`` returns; ``answer``*: what ``Answer.plain`` returns, or null;
+- ``best_of_arms``*: numbers of the retrainings at the arms' own best settings;
+- ``references``*: numbers of the retrainings of published settings;
+- ``edges``*: a sentence for each setting at an edge of its range;
+- ``samples``*: where unpaired samples were from, in words; empty where there were none;
+- ``explanation``: what ``Explanation.plain`` returns, where an ablation path to these settings was trained.
+"""
 
 
 def load_result(folder: Path) -> KeptResult | None:
@@ -69,8 +74,8 @@ def score_all(
 ) -> KeptResult:
     """Score the champion, the pairs, the published settings and the bounds on the test split.
 
-    Published settings whose trained weights are lost have no row. Those that were not trained again, in a study of an
-    older version or where they are tried first for another reason, are one training, that of the search.
+    Published settings whose trained weights are lost have no row. The row of settings that were tried in the search
+    and not trained again (in studies of older versions, and ``first_settings``) is of that one training.
 
     Args:
         spec: description of the study.
@@ -83,7 +88,7 @@ def score_all(
     title, sources = f"champion, {champion.role}", data.signal.sources
     objectives = spec.objectives(data.signal)
     measures = list(dict.fromkeys(objective.measure for objective in objectives))
-    # Of one measure the sources and their mean are the columns, whichever of them are objectives.
+    # With one measure the columns are all sources and their mean, whichever of them are objectives.
     shown = objectives if len(measures) > 1 else ()
 
     test = data.scored("test")

@@ -61,7 +61,7 @@ def finished(trials: Iterable[FrozenTrial], rule: Rule, folder_of: Callable[[int
 
     Args:
         trials: Optuna's trials of a stage, in any state.
-        rule: what the study makes of the objectives.
+        rule: makes one number of a trial's objectives.
         folder_of: function from the number of a trial to the folder or URI of its checkpoints.
     """
     trials = list(trials)

@@ -17,7 +17,7 @@ from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
 from ..training.trainer import build
 
-# Of sources whose names are templates, so that they stand in the names of hyperparameters.
+# Signals with templates for names of sources, which the names of hyperparameters then contain.
 _STAND_INS = (Signal(("{i}", "{j}"), 1, (4096,), 8000.0), Signal(("{i}", "{j}"), 1, (64, 64), None))
 
 
@@ -38,7 +38,7 @@ def refuse_misspelt(spec: StudySpec) -> None:
 
 
 def refuse_unknown(spec: StudySpec, known: Collection[str], sources: Sequence[str]) -> None:
-    """Check the names of hyperparameters but those of arms, which ``arms.expand`` checks.
+    """Check the names of hyperparameters except those of arms, which ``arms.expand`` checks.
 
     Args:
         spec: description of the study.
@@ -86,7 +86,7 @@ def _forms(separator: Any) -> list[str] | None:
     for signal in _STAND_INS:
         try:
             names = list(build(separator, signal, 0).hyperparameters())
-        except Exception:  # of the user's own code, which may refuse a stand-in; the real sources are checked later
+        except Exception:  # the user's own code may refuse a stand-in; the real sources are checked later
             continue
         # Names that differ in which source comes first have the same form.
         return [name for name in names if "{j}" not in name or -1 < name.find("{i}") < name.find("{j}")]

@@ -41,8 +41,8 @@ def rows(
         finals: finished retrainings.
         champion: settings and training that were chosen on validation.
         systems: retrainings that are compared in pairs, which have rows of their own.
-        references: name of published settings -> role of the retrainings that have them; none in a study that trains
-            no published settings again, which has no further row either.
+        references: name of published settings -> role of the retrainings that have them; where it is empty, no
+            published settings were trained again, and the study has no rows of means either.
     """
     if not references:
         return []

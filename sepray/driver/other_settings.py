@@ -26,7 +26,7 @@ from .prepared import SAMPLES, prepare
 
 SIGNAL = "signal"
 """User attribute of a study that holds its task's signal."""
-_NOTHING = Split(*[None] * 2)  # type: ignore[arg-type] # of data that are not loaded
+_NOTHING = Split(*[None] * 2)  # type: ignore[arg-type] # stands for data that are not loaded
 
 
 def refuse_other_settings(spec: StudySpec) -> None:
@@ -36,7 +36,7 @@ def refuse_other_settings(spec: StudySpec) -> None:
 
     Raises:
         FingerprintMismatchError: their settings differ; a line for each difference.
-        SeprayError: the settings are none of the separator's, as ``prepare`` says.
+        SeprayError: the settings do not fit the separator, as ``prepare`` says.
     """
     before = stored_study(spec)
     if before is None:
@@ -47,7 +47,7 @@ def refuse_other_settings(spec: StudySpec) -> None:
     if not changes and signal:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in signal.items()}
         known = Signal(**values)
-        # With samples of its own a task's items are not divided; what is not loaded does not tell.
+        # The stored study tells whether the task has samples of its own: then its items are not divided.
         train = _NOTHING if SAMPLES in then else replace(_NOTHING, observed=torch.empty(0))
         unloaded = TaskData(known, train, _NOTHING, _NOTHING, then["task"]["data"])
         changes = identity.differences(then, prepare(spec, unloaded).fingerprint)
@@ -70,7 +70,7 @@ def under_former_name(spec: StudySpec) -> StudySpec:
     kept = before.user_attrs["spec"]["separator"]
     try:
         then: Any = rebuilt("sepray.separators", kept["module"], kept["config"])
-    except (SeprayError, KeyError, TypeError, ValueError):  # of another version of the separator
+    except (SeprayError, KeyError, TypeError, ValueError):  # stored by another version of the separator
         return spec
     now = spec.separator
     former = getattr(sys.modules[type(then).__module__], "NAMED_BEFORE", None)
@@ -95,10 +95,10 @@ def stored_study(spec: StudySpec) -> optuna.Study | None:
 
 
 def _task_changes(stored: Mapping[str, Any], spec: StudySpec) -> list[str]:
-    """Return a line for each setting of the task that is another one now, without the places of files."""
+    """Return a line for each setting of the task that is another one now, except where its files are."""
     try:
         then = rebuilt("sepray.tasks", stored["module"], stored["config"])
-    except (SeprayError, TypeError, ValueError):  # of another version of the task
+    except (SeprayError, TypeError, ValueError):  # stored by another version of the task
         return []
     if type(then) is not type(spec.task):
         return identity.differences({"task": _name(then)}, {"task": _name(spec.task)})
@@ -111,10 +111,10 @@ def _task_changes(stored: Mapping[str, Any], spec: StudySpec) -> list[str]:
 
 
 def _with_names(changes: list[str], stored: Mapping[str, Any], spec: StudySpec) -> list[str]:
-    """Name the separators instead of the fields of their configurations, where they are of two variants."""
+    """Return the changes with the separators' names in place of their fields, where the two are different variants."""
     try:
         then = rebuilt("sepray.separators", stored["separator"]["module"], stored["separator"]["config"])
-    except (SeprayError, TypeError, ValueError):  # of another version of the separator
+    except (SeprayError, TypeError, ValueError):  # stored by another version of the separator
         return changes
     if type(then) is type(spec.separator):
         return changes

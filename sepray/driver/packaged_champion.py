@@ -29,7 +29,7 @@ def ensure_packaged(spec: StudySpec, data: TaskData, member: Finished, folder: P
     """
     if is_packaged(folder):
         return ""
-    if links.any_below(folder):  # which its files would be written through, or sent from
+    if links.any_below(folder):  # files would be written through these links, or sent from where they lead
         remove(folder)
     try:
         package(spec, data, member, folder)

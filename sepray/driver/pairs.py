@@ -123,7 +123,7 @@ def as_json(
     Args:
         systems: what is compared.
         scores: number of a retraining -> scores ``[item, source]``; retrainings without any have ``None``.
-        others: the same by further measures, by their names.
+        others: name of a further measure -> scores by it, as in ``scores``.
     """
     members = {
         system.name: [
@@ -142,7 +142,7 @@ def numbers(pairs: Mapping[str, Any]) -> set[int]:
 
 
 def measures(pairs: Mapping[str, Any], first: str) -> set[str]:
-    """Return the measures that ``as_json`` was given, of which the first is not named there."""
+    """Return the measures that ``as_json`` was given; it does not name the first, so that one is given here."""
     members = [member for members in pairs["systems"].values() for member in members]
     return {first}.union(*(member.get("others", ()) for member in members))
 

@@ -227,7 +227,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     if signal.template:  # the data are the same, what networks get of them is not
         fingerprint["task"]["template"] = True
     fingerprint |= ({"start": warm.identity} if warm else {}) | ({"arms": plain(arms)} if arms else {})
-    if views.divides(data.train, separator.supervision):  # before, samples were the mixtures' own sources
+    if views.divides(data.train, separator.supervision):  # older versions took the mixtures' own sources
         fingerprint[SAMPLES] = "in none of the mixtures"
     return PreparedStudy(
         spec, data, separator, objectives, space, tried, rows, left_out, controls, arms, warm, weights, fingerprint
@@ -239,8 +239,8 @@ def _references(
 ) -> tuple[dict[str, Hyperparameters], dict[str, Hyperparameters]]:
     """Return the published settings that have rows of the final table, and the settings that the search tries first.
 
-    Settings without values are those of every trial, so they have no row of their own. Where nothing is searched the
-    first settings are all that is trained.
+    Published settings that set nothing are those of every trial, so they have no row of their own. Where nothing is
+    searched, the first settings are all that is trained.
     """
     budget = spec.budget.reference_budget
     published = {n: point for n, point in points.items() if n in spec.reference_points and point}

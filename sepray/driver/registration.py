@@ -26,7 +26,7 @@ class Registration:
 
     Attributes:
         name: name of the registered model.
-        version: version that it was registered as; None if the tracking server did not answer.
+        version: version that it was registered as; None where nothing was registered.
         champion: whether this version has the alias ``champion``.
         sentence: the result of registering, in words.
         waits: whether the tracking server did not answer, so that it can be asked again.

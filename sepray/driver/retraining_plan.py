@@ -11,9 +11,10 @@ from .retrainings import Retraining, arm_retrainings, finalist_retrainings, fina
 
 
 def plan(prepared: PreparedStudy, searched: Sequence[Finished]) -> list[Retraining]:
-    """Return all retrainings of a study whose search is done; with several arms pairs, else the finalists.
+    """Return all retrainings of a study whose search is done: with several arms their pairs, else the finalists.
 
-    Published settings follow, on the same seeds; where others have these settings already, they are not trained twice.
+    Published settings follow, on the same seeds; where another retraining has these settings, they are not trained
+    twice.
 
     Args:
         prepared: the study.

@@ -1,6 +1,6 @@
-"""Trainings of the best settings on new seeds: what one is, and which follow from the finished trials of a search.
+"""Trainings of the best settings on new seeds: which ones follow from the finished trials of a search.
 
-Without arms these are the finalists and the controls; with arms pairs, and the best of each arm.
+Without arms they are those of the finalists and the controls; with arms, pairs and the best of each arm.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Retraining:
 
 
 def new_seeds(count: int, study_seed: int) -> list[int]:
-    """Return the seeds of all retrainings, which no trial of the search has; more seeds begin with the same ones."""
+    """Return the seeds of all retrainings, which no trial of the search has; more seeds continue the same sequence."""
     return [int(s) for s in np.random.SeedSequence([study_seed, 0x5EED]).generate_state(count)]
 
 

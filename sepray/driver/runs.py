@@ -95,13 +95,13 @@ def finished_name(
     hyperparameters: Mapping[str, Any],
     arm: str = "",
 ) -> str:
-    """Return the name of the run of a trial that has ended: its number, its value or how it ended, and its name.
+    """Return the name of the run of a trial that has ended: its number, its value or how it ended, its arm and label.
 
-    The name is its arm or its label, or else its first three settings. Retrainings are f000, f001 ...; MLflow's list of
-    runs shows about fifteen characters, which the value is among.
+    Without arm and label the name ends in the first three settings. Numbers of stages other than the search are f000,
+    f001 ... MLflow's list of runs shows about fifteen characters of a name, the value among them.
 
     Args:
-        stage: ``"search"`` or ``"finals"``.
+        stage: a key of ``STAGES``.
         number: number of the trial.
         tag: its outcome.
         values: values of the objectives; None where it has none.
@@ -136,9 +136,7 @@ def note(
     of_arm = f"Arm {in_markdown(arm)}. " if arm else ""
     if tag != "complete":
         how = _ENDINGS.get(tag) or _failed(tag)
-        why = (
-            f": {in_markdown(reason)}" if reason and tag != "pruned" else ""
-        )  # the scheduler's says the same once more
+        why = f": {in_markdown(reason)}" if reason and tag != "pruned" else ""  # "stopped early" is the reason
         return f"{of_arm}{how[:1].upper()}{how[1:]} after {plural(epochs, 'epoch')}{why}."
     told = [f"{objective_words(o)} {number_words(v)}" for o, v in zip(objectives, values or (), strict=False)]
     text = f"{' and '.join(told)} on validation after {plural(epochs, 'epoch')}, the whole budget."
@@ -163,13 +161,13 @@ def end_tags(tag: str, reason: str, epochs: int, note: str) -> dict[str, Any]:
 def run_context(
     before: Mapping[str, Any] | None, params: Any, tags: Mapping[str, str], data: Any, now_ms: int
 ) -> dict[str, Any]:
-    """Return what the runs of a study get from now on beside their trials, for the user attribute ``RUN_CONTEXT``.
+    """Return what runs say beside what their trials say, from this start on, for the user attribute ``RUN_CONTEXT``.
 
     Args:
-        before: what they got at the last start; None at the first.
+        before: the attribute as of the last start; None at the first.
         params: parameters of the study's own run.
         tags: its tags.
-        data: its data, as an operation.
+        data: its data, as ``stored_forms.dataset`` describes them.
         now_ms: milliseconds since 1970.
     """
     starts = list((before or {}).get("starts", ()))

@@ -103,8 +103,8 @@ class SavedStudy:
 
         Raises:
             UnknownNameError: the module of its separator or task is not found on this machine.
-            StorageError: what is stored is no description of a study. What the code of separator and task raises of
-                sound values passes through.
+            StorageError: what is stored is no description of a study. Errors that separator and task raise themselves
+                pass through.
         """
         stores = {"storage": self.storage, "storage_path": self.storage_path, "cache": cache}
         tracking = {} if tracking_uri is None else {"tracking_uri": tracking_uri}

@@ -1,6 +1,7 @@
-"""Says whether a kept result still is that of its study: the same champion, and the same retrainings and measures.
+"""Says whether a kept result is stale: of another champion, or of other retrainings or measures than the study has.
 
-It is not after an extension, or where a retraining has finished since; the test split is scored again then.
+A result is stale after an extension, for instance, or where a retraining has finished since. Then the test split is
+scored again.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def is_stale(
 def _lacks_pairs(result: KeptResult, spec: StudySpec, signal: Signal, systems: pairs.Compared) -> bool:
     """Say whether a result lacks retrainings that have finished, or measures that are objectives, or has others.
 
-    One of an older version without pairs may, and one without the best of each arm.
+    A result of an older version may lack all pairs, or the best of each arm.
     """
     finished = {trial.number for system in systems.systems for trial in system.members.values()}
     if "pairs" not in result:

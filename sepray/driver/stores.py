@@ -164,7 +164,7 @@ class StudyStores:
         return changed, left_behind
 
     def _locations(self, uid: str) -> tuple[Path, str]:
-        """Return the local folder of the study, which need not exist, and the place of its checkpoints."""
+        """Return the local folder of the study, which need not exist, and the folder or URI of its checkpoints."""
         path, name = self.spec.stores.storage_path, self.spec.name
         here = folder.own_folder(path, name, uid)
         return here, folder.checkpoint_root(path, name, uid, here)
@@ -189,7 +189,7 @@ class StudyStores:
         return finished_trials.finished(trials, rule, lambda n: self.trial_folder(stage, n))
 
     def remove(self, location: str) -> None:
-        """Delete a folder or URI of checkpoints, in a thread of its own; nothing where the study was lost."""
+        """Delete a folder or URI of checkpoints, in another thread; nothing once another driver owns the study."""
         self._cleaner.submit(lambda: None if self.lease.is_lost else remove(location, self.spec.stores.storage_path))
 
     def close(self) -> int:

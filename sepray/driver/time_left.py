@@ -17,15 +17,15 @@ from .retraining_plan import most_epochs
 END_SECONDS = 40.0
 """Seconds that the end of a study is taken to last: scores on the test split, packaging and its check, the report.
 
-It is not measured before; small networks take about that long.
+This is an assumption, and about what small networks take.
 """
 
 
 class TimeLeft:
     """Hears how the trials of each stage go, and says how many seconds are left.
 
-    A trial of the search that has not ended counts with the mean epochs of those that have, and of one more that ran
-    its whole budget: the first to end are those that are stopped early.
+    A trial of the search that has not ended is expected to take the mean epochs of those that have. One trial of the
+    whole budget is counted with these, because trials that are stopped early end first.
 
     Args:
         prepared: the study.
@@ -50,7 +50,7 @@ class TimeLeft:
         """Begin a stage.
 
         Args:
-            stage: ``"search"`` or ``"finals"``.
+            stage: name of the stage.
             total: number of its trials.
             members: separators trained per trial.
             ended: its trials in Optuna that have ended.

@@ -49,7 +49,7 @@ def require_same(study: Study, folder: Path, spec: StudySpec) -> None:
 
 
 def store(study: optuna.Study, folder: Path, address: str) -> None:
-    """Store another address of MLflow, to which all updates have gone; one of the same place stays as it was given."""
+    """Store the address of MLflow to which all updates have gone, unless the stored one is the same place."""
     before = stored(study.user_attrs, folder)
     if before is None or not is_same(before, address):
         study.set_user_attr(ATTRIBUTE, mask(address))
@@ -68,7 +68,7 @@ def stored(attributes: Mapping[str, Any], folder: Path) -> str | None:
 
 
 def of_study(given: str | None, name: str, storage: str, storage_path: str) -> tuple[str, str]:
-    """Return the address for a study that was run before, absolute where it is a file, and the one that it has kept.
+    """Return the address of MLflow for a study that was run before, and another one that the study has stored, if any.
 
     Args:
         given: address on the command line, if any.
@@ -77,8 +77,8 @@ def of_study(given: str | None, name: str, storage: str, storage_path: str) -> t
         storage_path: folder or URI of its checkpoints.
 
     Returns:
-        The address, and, without its secrets, the one that the study has kept where that is another place, else an
-        empty text.
+        The address, absolute where it is a file; and the stored one without its secrets where that is another place,
+        else an empty text.
 
     Raises:
         UsageError: there is no such study, or its address has a secret that is not known here.
@@ -114,7 +114,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def _resolved(before: str, folder: Path) -> str:
-    """Return the address that a study has kept with its secret, absolute where it is a file."""
+    """Return the address that a study has stored, now with its secret, and absolute where it is a file."""
     if "***" in before:
         here = os.environ.get("MLFLOW_TRACKING_URI", "")
         if mask(here) != before:
@@ -133,7 +133,7 @@ def is_same(stored: str, own: str) -> bool:
     there, here = resolve_uri(stored), resolve_uri(own)
     if stored == own or there == here:
         return True
-    # A password with a slash, which databases take: what is left of the user's address without it has a host.
+    # Databases take a password with a slash: then only the address with a masked password has a host to be found.
     known = endpoint(here) or endpoint(mask(here))
     return known is not None and endpoint(there) == known
 

@@ -6,8 +6,8 @@ of
 - ``"constant"``: no other separator;
 - the name of a separator, which is trained first, for ``start_epochs`` epochs on the same view of the data. Fields of
   its ``Config`` and hyperparameters may follow the name: ``"glo_masking:paper learning_rate=0.002"``; all others have
-  their defaults. It is trained in the driver, once with the study's seed for all trials of the search, and once with
-  the seed of each retraining, whose time includes it;
+  their defaults. It is trained in the driver: once with the study's seed for all trials of the search, and once with
+  the seed of each retraining, to whose time its own is added;
 - a registered model (``models:/NAME@champion``), one that comes with sepray (``pretrained:ecg``), or the folder of a
   packaged one.
 
