@@ -29,10 +29,10 @@ UNPREPARED = "unprepared"
 LOST = "lost"
 """Outcome of a trial whose worker was lost again and again without progress."""
 LOSSES_WITHOUT_PROGRESS = 3
-"""How often in a row the worker of a trial may be lost that trains no epoch further; the last loss FAILs the trial."""
+"""Losses of its worker in a row, without an epoch of progress, after which a trial FAILs."""
 
 LOSSES_OF_THE_EXECUTOR = 10
-"""How often in a row a trial may lose its worker to the executor without an epoch of progress; then the study stops."""
+"""Losses of a trial's worker by the executor, in a row and without an epoch of progress, after which a study stops."""
 
 # Frames of the module that writes checkpoints, in tracebacks of versions that took its errors for the trial's.
 _CHECKPOINTS = re.compile(r'File "[^"]*sepray/execution/(checkpoint|checkpoint_writer|file_systems)\.py"')
@@ -41,7 +41,7 @@ _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class CheckpointError(SeprayError, RuntimeError):
-    """The place of the checkpoints cannot be read or written; the message says which and why, in one line."""
+    """The store of the checkpoints cannot be read or written; the message says which and why, in one line."""
 
 
 class ExecutorError(SeprayError, RuntimeError):
@@ -138,7 +138,7 @@ def of_outcome(outcome: Mapping[str, Any], traceback: str = "") -> Whose | None:
 
     Args:
         outcome: the trial's attribute ``outcome``, with ``tag`` and ``reason``.
-        traceback: its attribute ``traceback``: older versions took an error of the checkpoints' place for the trial's.
+        traceback: its attribute ``traceback``: older versions took an error of the checkpoints' store for the trial's.
 
     Returns:
         Whose; None where the trial did not fail.

@@ -71,7 +71,7 @@ def connect(
     """Start Ray in this process, or join the cluster at ``address``; return how many trials run at once.
 
     Args:
-        address: ``auto`` or ``host:port``; None, nothing or ``local`` to start Ray here, whatever RAY_ADDRESS says.
+        address: ``auto`` or ``host:port``; None, empty or ``local`` to start Ray here, whatever RAY_ADDRESS says.
         concurrency: most trials at once; 0 for as many as fit. With a number, a cluster that has no nodes for trials
             yet is joined, and the study waits for them.
         cpus: CPUs that a trial needs, whole or fractional.
@@ -86,7 +86,7 @@ def connect(
     for name, value in _RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # names in the end the trials whose workers were lost
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it would list the trials that have lost workers
     is_own = address in (None, "", "local")
     if not ray.is_initialized():
         if is_own:
@@ -199,7 +199,7 @@ def run_trials(
         tuner.fit()
     except RayDiedError as error:
         raise ClusterError(str(error)) from None
-    except tune.TuneError as error:  # of Tune's, around what the searcher or a callback raised: its message is a trace
+    except tune.TuneError as error:  # Tune's, around what the searcher or a callback raised; its message is a traceback
         if isinstance(error.__context__, SeprayError):
             raise error.__context__ from None
         raise
@@ -261,7 +261,7 @@ def _without_rays_lines() -> Iterator[None]:
     loss itself, and Ray's logs have the rest.
     """
     printing = getattr(ray_worker, "listen_error_messages", None)
-    if printing is None:  # of another Ray
+    if printing is None:  # another version of Ray
         yield
         return
     ray_worker.listen_error_messages = lambda *_: None

@@ -41,8 +41,8 @@ def conditions(threads: int, device: str) -> dict[str, str]:
 def set_deterministic(on: bool) -> None:
     """Let torch use only algorithms that give the same bits every time, or also others (the default).
 
-    On a CPU all that sepray uses do so anyhow. On a GPU without this, sums come in another order every time, and the
-    same training twice departs in the last bits, and later in more. Epochs are slower with it.
+    On a CPU, all algorithms that sepray uses do so anyhow. On a GPU without this, sums are added in another order every
+    time, so that two runs of one training differ in the last bits, and later in more. Epochs are slower with it.
     """
     if on:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first call

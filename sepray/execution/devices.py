@@ -19,7 +19,7 @@ def require_here(device: str, what: str) -> None:
     """
     try:
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError):  # of torch: no driver, no GPU, another build, an unknown name
+    except (RuntimeError, AssertionError):  # torch has no driver, no GPU, no support in this build, or no such name
         raise UsageError(
             f"{what} trains a trial in this process, and there is no {device} here; run it on a machine that trials "
             "run on"

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 IMPORTED = ("ray.tune", "torch", "sepray.execution.trainable")
-_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})  # of pyarrow's allocator, which knows forks
+_SAFE_THREADS = frozenset({"jemalloc_bg_thd"})  # a thread of pyarrow's allocator, which can be forked
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 _JOB = "RAY_JOB_ID"
 _RAYLET = "RAY_RAYLET_PID"
@@ -131,7 +131,7 @@ class _Worker:
 
 
 class _Server:
-    """Serves clients. What the selector hands back is the worker, for a file's number may be another's by then."""
+    """Serves clients. The selector hands back workers and not numbers of files, which others may have by then."""
 
     def __init__(self, listener: socket.socket, raylet: int) -> None:
         self._listener, self._raylet = listener, raylet
@@ -180,7 +180,8 @@ class _Server:
         Raises:
             OSError: there is no memory or file for it, or the client is gone.
         """
-        may_run, let_run = os.pipe()  # not before the client knows of it: a client that knows of none is the worker
+        # The worker waits until its client knows of it: a client that hears of no worker becomes the worker itself.
+        may_run, let_run = os.pipe()
         try:
             if (process := os.fork()) == 0:
                 try:
@@ -304,7 +305,7 @@ def _become(asked: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
         if not isinstance(end.code, int | None):
             print(end.code, file=sys.stderr)
-    except BaseException:  # of the worker's code, as Python itself shows it
+    except BaseException:  # the worker's own error, shown as Python itself shows it
         traceback.print_exc()
     finally:
         with contextlib.suppress(BaseException):  # as at the end of any Python; an error there changes no status

@@ -44,7 +44,7 @@ class Served:
     Attributes:
         file_slice: where the values are on the driver's node.
         source: actor that reads them there (``_Source``).
-        cache: folder of the cache on any node, of which ``~`` is its own, or its URI.
+        cache: folder of the cache, in which ``~`` is each node's own, or its URI.
         copy: path of the shared copy of its file at the store of ``cache``; empty where there is none.
     """
 
@@ -63,7 +63,7 @@ def handed(tensor: Tensor, large: bool) -> NDArray[Any] | FileSlice:
 
     Args:
         tensor: on the CPU.
-        large: whether it belongs to large data: of these the slice of a file is returned, where there is one.
+        large: whether it belongs to large data; then the slice of a file is returned, where there is one.
     """
     file_slice = mapping.slice_of(tensor) if large else None
     return tensor.numpy() if file_slice is None else file_slice
@@ -101,7 +101,7 @@ def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Itera
 
 
 def _copy_of(file_slice: FileSlice) -> str:
-    """Return the path of the shared copy of a place's file; empty where there is none, or the store fails."""
+    """Return the path of the shared copy of a slice's file; empty where there is none, or the store fails."""
     copy = shared_copies.of(Path(file_slice.path))
     with contextlib.suppress(OSError):
         if copy is not None and copy.size() == os.stat(file_slice.path).st_size:
@@ -160,7 +160,7 @@ class _Source:
         return np.array(self._bytes(file_slice)[start : start + count])
 
     def digest(self, file_slice: FileSlice) -> str:
-        """Return the SHA-256 of all bytes of a place, which are read once for all nodes.
+        """Return the SHA-256 of all bytes of a slice, which are read once for all nodes.
 
         Raises:
             ValueError: as for ``read``.

@@ -15,7 +15,7 @@ from .unsaved import UnsavedCallback
 
 _UNAVAILABLE = re.compile(r"The actor ([0-9a-f]+) is unavailable")
 _LET_GO = "all references to the actor were removed"
-"""Part of Ray's message where Tune has dropped an actor that did not answer: that is no cause."""
+"""Part of Ray's message where Tune has dropped an actor that did not answer, which is no cause of the loss."""
 
 
 class WorkerLossWatch(UnsavedCallback):

@@ -37,8 +37,8 @@ def private() -> Iterator[dict[str, Any]]:
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
         "RAY_enable_metrics_collection": "0",
         "RAY_prestart_worker_first_driver": "0",  # it would start workers with no environment, which are never used
-        # With ray[default] two more would tell everybody how much is waiting. No other value than an impossible one
-        # leaves them out.
+        # With ray[default], two servers more would tell everybody how much is waiting. Only an impossible port leaves
+        # them out.
         "AUTOSCALER_METRIC_PORT": "-1",
         "DASHBOARD_METRIC_PORT": "-1",
     }

@@ -13,7 +13,7 @@ _VITAL = ("gcs_server", "raylet")
 
 
 class RayDiedError(BaseException):
-    """Raised in Tune's loop when Ray has died; no Exception, for which Tune would clean up, and wait for Ray."""
+    """Raised in Tune's loop when Ray has died. It is no Exception: Tune would clean up after one, and wait for Ray."""
 
 
 class RayWatch(UnsavedCallback):

@@ -48,8 +48,8 @@ def _identity(number: int) -> _Identity:
 class _KeepsStartingWorkers:
     """Mixin for schedulers whose trials may start in any order: gives an idle worker to a trial without one.
 
-    Ray gives it to the first trial that waits and kills the worker that is being started for that trial, however close
-    to ready it is. With trials shorter than the start of a worker this repeats for ever, and a slot stays empty.
+    Ray gives the worker to the first trial that waits, and kills the one that is being started for that trial, however
+    close to ready. With trials shorter than the start of a worker this repeats for ever, and a slot stays empty.
     """
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
@@ -120,7 +120,7 @@ class _RestartSafe(_KeepsStartingWorkers):
         return str(TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Mapping[str, Any]) -> None:
-        """Count the epochs that were not decided on, as the last one of a trial that ends by itself."""
+        """Count the epochs that were not decided on, such as the last one of a trial that ends by itself."""
         identity = _identity(trial.config["number"])
         entries = [e for e in (*result.get("history", ()), result) if self._is_new(identity, e)]
         if entries:

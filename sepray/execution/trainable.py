@@ -2,9 +2,9 @@
 
 Whatever goes wrong in a trial's own code is reported as a result with an ``outcome``, so that Ray retries nothing but
 its own failures (a worker or node lost). What a node lacks for every trial (a GPU, a module) is reported too
-(``fault.UNPREPARED``). A place of checkpoints that fails is not the trial's fault (``sepray.fault``):
-a checkpoint that cannot be written is left out, and only where the last one cannot be written either, or none can be
-read, the result says so (``fault.UNSAVED``), and the trial has not ended.
+(``fault.UNPREPARED``). Where the store of the checkpoints fails, the trial is not at fault (``sepray.fault``): a
+checkpoint that cannot be written is left out. Only where the last one cannot be written either, or none can be read,
+the result says so (``fault.UNSAVED``), and the trial has not ended.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class SeparatorTrainable(tune.Trainable):
     ) -> None:
         """Take the study's data; they go to the device at the first step, where errors can be reported."""
         os.umask(umask(context.shared))  # a worker of a cluster has that of `ray start`
-        _TUNES_OWN.setLevel(logging.ERROR)  # else a slow beginning is told with advice that does not fit
+        _TUNES_OWN.setLevel(logging.ERROR)  # it would warn of a slow setup, with advice that does not fit
         torch.set_num_threads(context.threads)
         set_deterministic(context.deterministic)
         self._context = context
@@ -203,7 +203,7 @@ class SeparatorTrainable(tune.Trainable):
 
         Raises:
             UsageError: the folder is a link, or lies behind one below the folder of all studies.
-            ValueError: the name is that of no folder.
+            ValueError: the config gives a name that no trial's folder has.
         """
         name = str(self.config["folder"])
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
@@ -218,7 +218,7 @@ class SeparatorTrainable(tune.Trainable):
         if self._members is not None:
             return self._members
         context, self._history = self._context, []
-        # AssertionError: of a torch without CUDA; OSError: no room for items that this node has to fetch
+        # AssertionError: this torch has no CUDA. OSError: there is no room for items that this node has to fetch.
         with _nodes_errors(RuntimeError, AssertionError, ValueError, OSError, ImportError):
             self._move_data()
         members = Members(
@@ -252,7 +252,7 @@ class SeparatorTrainable(tune.Trainable):
 
     def _advance(self) -> dict[str, Any]:
         members = self._built()
-        # Killed between its last checkpoint and its last report: report again, train no more.
+        # A worker was killed between its trial's last checkpoint and last report: report again, train no more.
         ended = bool(self._judge(members)[0])
         result = self._history.pop() if ended else self._epoch(members)
         # In a list, because Tune would flatten a dictionary.
@@ -317,9 +317,9 @@ class SeparatorTrainable(tune.Trainable):
         self._history = list(saved.metadata["history"])
 
     def _save(self, members: Members, outcome: str) -> None:
-        """Write a checkpoint in the background where one is due; the last one before its outcome is reported.
+        """Write a checkpoint in the background where one is due; the last one before the outcome is reported.
 
-        One that the place does not take is left out. Of a trial that has run its whole budget the last one is needed.
+        A checkpoint that the store refuses is left out, except the last one of a trial that has run its whole budget.
         """
         if not outcome and not self._writer.is_due():
             return
@@ -333,7 +333,7 @@ class SeparatorTrainable(tune.Trainable):
             self._trouble = ""
 
     def _wait_for_writing(self) -> None:
-        """Wait for the checkpoint that is being written; remember what the place has refused it for.
+        """Wait for the checkpoint that is being written; remember why the store has refused it, if it has.
 
         Raises:
             Exception: the state of the trial cannot be put into a checkpoint.
@@ -347,10 +347,10 @@ class SeparatorTrainable(tune.Trainable):
         return mask(f"checkpoints in {self._context.checkpoints} cannot be {verb}: {_first_line(error)}")
 
     def _patiently(self, verb: str, work: Callable[[], T]) -> T:
-        """Read or write a checkpoint, again and again where its place fails.
+        """Read or write a checkpoint, again and again where its store fails.
 
         Raises:
-            CheckpointError: the place of the checkpoints has failed for about two minutes.
+            CheckpointError: the store of the checkpoints has failed for about two minutes.
         """
         for pause in CHECKPOINT_PAUSES_SECONDS:
             try:

@@ -1,4 +1,4 @@
-"""Callbacks of Tune of which it saves nothing: sepray never has it restore an experiment."""
+"""Tune's callbacks without a state that Tune could save: sepray never lets it restore an experiment."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def judge(
         if isinstance(value, float) and not math.isfinite(value):
             return "diverged", f"{name} is {value} at epoch {last['epoch']}"
     recent = history[-COLLAPSE_PATIENCE:]
-    failures = [failure(result) for result in recent]  # from the first epoch on, so that one that raises shows at once
+    failures = [failure(result) for result in recent]  # from the first epoch on, so that a bug in it shows at once
     reasons = [f"the estimate of {s} has collapsed" for s in sources if all(_collapsed(r, s) for r in recent)]
     if all(failures):
         reasons.append(str(failures[-1]))

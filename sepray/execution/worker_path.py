@@ -1,4 +1,4 @@
-"""From where the workers of a study import: from where its driver does, in the same order, and from nowhere else.
+"""Has the workers of a study import from the folders that its driver imports from, in the same order, and no others.
 
 Ray itself lets workers import from the folder that a study was started in, before anything that is installed. There may
 be files of others in it: a ``numpy.py`` in ``/tmp`` would run in every study that is started there.
@@ -32,7 +32,7 @@ def job_config() -> JobConfig:
 
 @contextlib.contextmanager
 def like_this_process() -> Iterator[None]:
-    """Let workers of a Ray that is started meanwhile import from where this process does.
+    """Let the workers of a Ray that is started in the block import from where this process does.
 
     That may be a folder that a notebook has put on ``sys.path``, and one that is behind what is installed.
     """
