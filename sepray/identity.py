@@ -77,7 +77,7 @@ def _plain_distribution(distribution: Any) -> Any:
 def without_secrets(value: Any) -> Any:
     """Return what ``plain`` does, without secrets: what stored studies, models and messages say of a configuration.
 
-    A configuration that is made of it again lacks them (``loading.load_task`` says so).
+    A configuration that is made from it lacks the secrets (``loading.load_task`` refuses one that had any).
     """
     return masked(plain(value))
 

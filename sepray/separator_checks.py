@@ -1,6 +1,6 @@
 """Checks that a separator is what ``contracts`` says: once it is built, and of what its functions return in a trial.
 
-An error of these has no line of the separator's own file in its traceback, so each names class and method in one line.
+Such an error has no line of the separator's own file in its traceback, so its message names class and method in a line.
 Imports nothing from sepray but the contracts and the errors.
 """
 

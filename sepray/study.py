@@ -62,7 +62,7 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
 
 
 def _show_estimate(spec: StudySpec) -> int:
-    """Show what a run of the study would take; return the exit status that it would begin with."""
+    """Show what a run of the study would take; return the exit status of the dry run."""
     refuse_bad_input(spec)
     from .dry_run import estimator
 

@@ -83,7 +83,7 @@ def _check_split(name: str, split: object, signal: Signal, crop: int) -> None:
 
 
 def _check_parts(name: str, split: Split, signal: Signal) -> None:
-    """Refuse sources that mixtures cannot be made anew of, or that are not the first channels of what they add."""
+    """Refuse sources that are not the first channels of what they add to the mixtures."""
     if split.parts is None:
         return
     if not torch.equal(split.parts[:, :, : signal.source_channels], split.sources):
@@ -204,7 +204,7 @@ def _check_shape(name: str, tensor: Tensor, sizes: dict[str, int]) -> None:
 
 
 def _check_values(name: str, tensor: Tensor, first_axis: str, is_image: bool = False) -> None:
-    """Refuse values that are not finite, and of images such as are not in 0..1."""
+    """Refuse values that are not finite, and pixels of images outside 0..1."""
     at_once = max(1, _ELEMENTS_AT_ONCE // max(1, tensor[0].numel()))
     for start in range(0, len(tensor), at_once):
         items = tensor[start : start + at_once]

@@ -1,8 +1,8 @@
-"""Optuna's relational storage with reads that stay fast: of ten thousand trials, and of a thousand that run.
+"""Optuna's relational storage with reads that stay fast with ten thousand trials, and with a thousand that run at once.
 
 Optuna makes a mapped object of every parameter, value and attribute; here they are read as rows, one query a table. A
-study of ten thousand trials is opened in a second (``benchmarks/history.py``). And of what a driver does for a trial,
-reading is most: for each that begins all that run, and before each write who owns the study (``benchmarks/many.py``).
+study of ten thousand trials is opened in a second (``benchmarks/history.py``). Reading is most of a driver's work: all
+trials that run when another begins, and before each write the owner of the study (``benchmarks/many.py``).
 """
 
 from __future__ import annotations

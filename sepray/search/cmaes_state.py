@@ -28,7 +28,7 @@ def dumps(optimizer: Any) -> bytes:
 
 
 def loads(content: bytes) -> Any:
-    """Return the optimizer of ``dumps``; its random numbers are not those that it had, which Optuna seeds anew.
+    """Return the optimizer that ``dumps`` was given, with a new random state, which Optuna seeds.
 
     Raises:
         StorageError: ``content`` is something else, such as a pickle.

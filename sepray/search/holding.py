@@ -21,13 +21,13 @@ from .storage import STORAGE_FAILURES
 ENDED_SECONDS = 45.0
 """Seconds of waiting without a new heartbeat after which an owner on another machine counts as ended."""
 LAST_OWNER = "owner"
-"""User attribute of a study with the ``Owner`` that wrote to it last, and the identity of its outbox."""
+"""User attribute of a study with the ``Owner`` that wrote to it last, its folder, its checkpoints and its version."""
 OWNER, BEAT = "owner", "heartbeat"
 """User attributes of an entry."""
 _GENERATION = re.compile("[1-9][0-9]{0,17}")  # at most MOST_GENERATIONS
 _POLL_SECONDS = 1.0
 _FIRST_POLL_SECONDS = 0.05  # while an entry is being filled in
-_BEGINNING_SECONDS = 1.0  # in which a driver that takes a lease has said who it is
+_BEGINNING_SECONDS = 1.0  # within which a driver that takes a lease says who it is
 
 
 class HeldError(UsageError):
@@ -86,7 +86,7 @@ def watch(
             return holder
         if not told and (holder.owner or here.monotonic() - begun >= _BEGINNING_SECONDS):
             told = True
-            of_whom = f"a heartbeat of {holder.owner}" if holder.owner else "a driver that began and has not said which"
+            of_whom = f"a heartbeat of {holder.owner}" if holder.owner else "a driver that has not said who it is"
             say(f"{name}: waiting up to {ENDED_SECONDS:.0f} s, until {until}, for {of_whom}")
         here.sleep(_POLL_SECONDS if holder.owner else _FIRST_POLL_SECONDS)
         now = entries(storage, name).get(holder.generation)

@@ -1,8 +1,8 @@
 """Optuna's journal file, which stays readable where a write was cut off (full disk, killed process, power cut).
 
-Nor does a signal cut a write off. One that raises while Optuna gives its lock back would leave the lock behind, for
-which everybody waits 30 s, and would be lost in Optuna's own error. So the main thread, where Python lets signals
-raise, has another one write.
+A signal cuts no write off either. If it raised while Optuna releases its lock, the lock would be left behind, for which
+everybody would wait 30 s, and the signal would be lost in Optuna's own error. So the main thread, in which alone Python
+raises signals, has another thread write.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class RepairingBackend(JournalFileBackend):
             raise
 
     def _writer(self) -> ThreadPoolExecutor:
-        """Return the thread that writes for the main one; it exists already, so that to submit is one step."""
+        """Return the thread that writes for the main one; it has started, so that to submit work is a single step."""
         if self._thread is None or self._process != os.getpid():  # a fork has no threads
             self._thread, self._process = ThreadPoolExecutor(1, thread_name_prefix="journal"), os.getpid()
             self._thread.submit(_nothing).result()

@@ -86,7 +86,7 @@ class Lease:
 
     @contextlib.contextmanager
     def interrupt_when_lost(self) -> Iterator[None]:
-        """Interrupt the main thread when the lease is lost inside the block, and raise what ends the block as that.
+        """Interrupt the main thread when the lease is lost inside the block, and end the block with a ``LostError``.
 
         The interruption is that of Ctrl-C. Where the process was started with Ctrl-C ignored (``nohup``, ``command &``
         in a script), the next write, or the next trial that is asked for, ends the block.
@@ -134,7 +134,7 @@ class Lease:
 
     def _loss(self) -> LostError:
         if self._ending.is_set():
-            return LostError("this driver has given the study free")
+            return LostError("this driver has released the study")
         entries = holding.entries(self._storage, self._name)
         later = [entries[generation] for generation in sorted(entries) if generation > self.owner.generation]
         owner = later[-1].owner if later else holding.last_owner(self._storage, self._name)

@@ -259,7 +259,7 @@ class Ledger:
         for old in trials:
             if not old.state.is_finished() and old.user_attrs.get("point") not in fixed:
                 self._study._storage.set_trial_state_values(old._trial_id, TrialState.RUNNING)
-                self._study._storage.set_trial_user_attr(old._trial_id, "point", "")  # which may be wanted again later
+                self._study._storage.set_trial_user_attr(old._trial_id, "point", "")  # it may be wanted again later
                 if "seed" not in old.user_attrs or old.state is TrialState.WAITING:
                     self.finish(old.number, dropped)  # nobody has heard of it
                 elif "outcome" not in old.user_attrs:

@@ -20,9 +20,9 @@ class LiveTrial:
 
     trial: AskedTrial
     last_epoch: int = 0  # the last one that the listener has heard of
-    losses: int = 0  # of its process, in a row, without an epoch in between that was not trained before
-    losses_of_executor: int = 0  # likewise, by the executor's fault
-    last_loss: int = 0  # ``last_epoch`` at the last of them
+    losses: int = 0  # ends of its process, in a row without an epoch that was not trained before
+    losses_of_executor: int = 0  # likewise, losses of its worker by the executor
+    last_loss: int = 0  # ``last_epoch`` at the last loss
     result: dict[str, Any] = field(default_factory=dict)  # the last one since Tune was given the trial
 
     def count(self, loss: WorkerLoss) -> None:

@@ -150,8 +150,8 @@ class StudySearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         """Return the config of the next trial, None while none is ready, or FINISHED when all trials have ended.
 
-        Not while one runs, which may have to be handed out again. Returns at once, except that while no trial runs it
-        waits for a suggestion for up to a second, for which Tune would sleep otherwise.
+        It has not finished while a trial runs, which may have to be handed out again. It returns at once, but while no
+        trial runs it waits for a suggestion for up to a second; Tune would sleep as long otherwise.
 
         Raises:
             StorageError: the storage has failed for longer than ``patience``.

@@ -37,7 +37,7 @@ STORAGE_FAILURES = (SQLAlchemyError, optuna.exceptions.StorageInternalError, OSE
 """Errors of a storage that is busy, full, restarting or unreachable; repeating the call may help."""
 _BUSY_SECONDS = 60.0
 _TOO_LONG = "integer string conversion"  # part of what Python says of a number of more digits than it reads
-_own_versions: set[str] = set()  # of tables, which this version of Optuna reads and writes
+_own_versions: set[str] = set()  # versions of tables that this version of Optuna reads and writes
 _CONTENT = "task.data: other content, of its files or by another version of the task"
 
 

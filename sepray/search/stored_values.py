@@ -160,8 +160,8 @@ def check_trials(name: str, storage: str, trials: Iterable[FrozenTrial]) -> None
 
 
 def _is_of_optuna(key: str, value: Any) -> bool:
-    """Say whether an attribute of a trial that Optuna keeps for itself, and that is read here, can be Optuna's."""
-    if key == "constraints":  # of versions before 5
+    """Say whether a system attribute of a trial can be Optuna's; those that sepray does not read may be anything."""
+    if key == "constraints":  # written by versions before 5
         return _or_none(_list_of(_is_number))(value)
     if key.startswith("constraints:"):
         return _is_number(value)

@@ -1,4 +1,4 @@
-"""Adam, as ``torch.optim.Adam(fused=True)`` computes it, in a class that imports nothing.
+"""Adam, as ``torch.optim.Adam(fused=True)`` computes it, in a class that has torch import nothing more.
 
 The first optimizer of torch's own that a process makes loads what ``torch.compile`` needs, beside sympy and triton:
 1.3 s of CPU time and 65 MB in every worker, for what no trial uses.

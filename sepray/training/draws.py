@@ -4,8 +4,8 @@ The generator is on the CPU, so that a training is of the same items and numbers
 is drawn before the first, in the order of the updates; an accelerator then gets all of it together. Without that, every
 index and every random tensor of a step would be a copy of its own, which costs the CPU more than many kernels.
 
-A phase's ``draw`` is given the shapes of its batch, which are the same in all steps (``_Shape``). Of one that looks at
-values the step's draws are made one after the other, each when its batch is there.
+A phase's ``draw`` is given the shapes of its batch, which are the same in all steps (``_Shape``). Where one looks at
+values, the draws of a step are made one after the other, each when its batch is there.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Shape(Tensor):
 
 
 class _Shown(dict[str, Tensor]):
-    """The batch of a step by its shapes; to ask for what is not in the view, but may be carried, is an error."""
+    """The batch of a step by its shapes; to ask for a tensor that is not in the view is an error: it may be carried."""
 
     def __contains__(self, name: object) -> bool:
         if not super().__contains__(name):

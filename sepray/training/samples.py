@@ -23,8 +23,8 @@ class Division(NamedTuple):
 
     Attributes:
         mixtures: numbers of the items whose mixtures are learned from.
-        samples: for each source the numbers of the items that its samples are taken from; in no mixture of ``mixtures``
-            is a recording of that source's that one of them was cut from.
+        samples: for each source, the numbers of the items that its samples are taken from. The recordings that these
+            samples were cut from are in none of the mixtures of ``mixtures``.
     """
 
     mixtures: Tensor
@@ -33,6 +33,8 @@ class Division(NamedTuple):
 
 def divide(split: Split, generator: torch.Generator) -> Division:
     """Divide the items of a training split at random: about half of them give mixtures.
+
+    Where 32 attempts find no division by recordings, the items are divided, whatever they were cut from.
 
     Args:
         split: two items or more.
@@ -55,7 +57,7 @@ def divide(split: Split, generator: torch.Generator) -> Division:
 
 
 def shared_parts(split: Split) -> tuple[int, ...]:
-    """Return the parts of the items' units of which there is one alone, so that it cannot be divided."""
+    """Return the parts of the items' units that are the same recording in all items, so that they cannot be divided."""
     if split.units is None:
         return ()
     return tuple(k for k, column in enumerate(zip(*split.units, strict=True)) if len(set(column)) < 2)

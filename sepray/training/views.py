@@ -29,7 +29,7 @@ def view(
 ) -> dict[str, Tensor]:
     """Return the training view for a kind of supervision.
 
-    The view always holds ``mixture [item, channel, *signal]``. Besides, by supervision:
+    The view always holds ``mixture [item, channel, *signal]``, and by supervision:
 
     - NONE: nothing.
     - PAIRED: ``sources [item, source, channel, *signal]`` of these mixtures, and ``parts`` where the split has them.
@@ -88,7 +88,7 @@ def note(split: Split, supervision: Supervision, unit_names: Sequence[str]) -> s
     if few:
         return (
             f"there are too few {' and '.join(few)} to be divided: unpaired samples are other crops than those in the "
-            "mixtures, but of the same"
+            f"mixtures, but of the same {' and '.join(few)}"
         )
     return (
         "unpaired samples are of recordings that are in none of the mixtures learned from, which are about half of the "
@@ -102,12 +102,12 @@ def divides(split: Split, supervision: Supervision) -> bool:
 
 
 def shares_recordings(split: Split, supervision: Supervision) -> bool:
-    """Say whether there are too few recordings for samples from others than the mixtures'."""
+    """Say whether unpaired samples are of the mixtures' own recordings, because there are too few to be divided."""
     return divides(split, supervision) and bool(_shared(split, supervision))
 
 
 def _shared(split: Split, supervision: Supervision) -> tuple[int, ...]:
-    """Return the parts of the units that are too few, of those that the samples which are seen have to do with."""
+    """Return the parts of the units that cannot be divided, among those that the visible samples were cut from."""
     few, sources = samples.shared_parts(split), split.sources.shape[1]
     if supervision is Supervision.OBSERVED_SOURCE and split.units and len(split.units[0]) == sources > 1:
         return tuple(part for part in few if part == sources - 1)

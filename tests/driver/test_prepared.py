@@ -69,7 +69,7 @@ def test_warning_where_samples_are_of_the_recordings_in_the_mixtures(spec):
     egg = spec.changed(separator=neural_egg.DEBUG, space={}, reference_points={}, controls={})
     assert prepare(egg, one).warning == (
         "There are too few pieces to be divided: unpaired samples are other crops than those in the mixtures, but of "
-        "the same."
+        "the same pieces."
     )
     assert prepare(egg, DATA).warning == prepare(spec, one).warning == ""
 

@@ -53,7 +53,7 @@ def test_driver_that_was_killed_before_it_said_who_it_is_is_told_and_waited_for(
     assert ENDED_SECONDS <= world.passed < ENDED_SECONDS + 2
     assert later.owner.generation == 2
     until = time.strftime("%H:%M:%S", time.localtime(1_800_000_045))
-    assert said == [f"small: waiting up to 45 s, until {until}, for a driver that began and has not said which"]
+    assert said == [f"small: waiting up to 45 s, until {until}, for a driver that has not said who it is"]
     assert 1.0 <= whens[0] < 1.1
 
 

@@ -32,7 +32,7 @@ def test_first_owner_holds_until_it_gives_the_study_free(connection, world):
     assert str(held.value).endswith(" (heartbeat 3 s ago)")
     first.check()
     first.release()
-    with pytest.raises(LostError, match=r"^this driver has given the study free$"):
+    with pytest.raises(LostError, match=r"^this driver has released the study$"):
         first.check()
     second = world.take(connection(), process=2)
     second.check()

@@ -90,7 +90,7 @@ def test_caption_says_where_unpaired_samples_are_of_the_mixtures_own_recordings(
     assert caption.startswith("Mean over 4 test items")
     assert caption.endswith(
         "There are too few pieces to be divided: unpaired samples are other crops than those in the mixtures, but of "
-        "the same."
+        "the same pieces."
     )
     assert caption in formats.markdown(TABLE, [beside.part_table(TABLE, PART, CHOSEN, found)])
 

@@ -150,7 +150,7 @@ def test_too_few_recordings_are_divided_by_items_and_told(seed):
     assert not shares_recordings(data, Supervision.PAIRED)
     assert note(data, Supervision.OBSERVED_SOURCE, ("speakers", "clips")) == (
         "there are too few clips to be divided: unpaired samples are other crops than those in the mixtures, but of "
-        "the same"
+        "the same clips"
     )
 
 
