@@ -48,9 +48,9 @@ class Signal:
         heart_rates: name, lowest and highest rate in beats a minute, for each source whose beats are looked for in a
             range of its own (see ``heart_range``).
         pulse_sources: names of the sources whose beats are pulses (PPG); those of other hearts are QRS complexes (ECG).
-        component_channels: number of channels of sources and estimates where they have fewer than mixtures: a source is
-            then given as it is in the first channels of the mixture, and only separators that ``makes_components`` may
-            be trained. None: sources have all channels.
+        component_channels: number of channels of sources and estimates where they have fewer than mixtures. A source is
+            then what it is in the first channels of the mixture, and only separators that ``makes_components`` may be
+            trained. None: sources have all channels.
     """
 
     sources: tuple[str, ...]
@@ -237,12 +237,12 @@ class Phase:
         loss: function of (separator, batch, hyperparameters, random tensors). Reads every weight from
             ``hyperparameters`` (scalar tensors) and draws no random numbers, so that it runs under
             ``torch.func.vmap`` as it stands.
-        draw: returns the random tensors of one step, from the batch and the member's generator, which is on the CPU;
-            the trainer moves them to the batch's device. It should look at the shapes of the batch alone: then the
+        draw: returns the random tensors of one update, from its batch and the member's generator, which is on the CPU.
+            The trainer moves them to the batch's device. It should look at the shapes of the batch alone: then the
             trainer draws all that a step needs before its first update, and brings it to an accelerator at once.
         repeats: updates per step (critic steps); if there are several, each is on a batch of its own.
-        own_batches: an update takes a batch of its own even if it is the only one of the step: drawn at random, beside
-            the step's batch, on which the other phases are. So those see every item once an epoch, and no batch twice.
+        own_batches: whether an update takes a batch of its own, drawn at random, even where it is the only one of a
+            step. The other phases are on the step's batch, so they see every item once an epoch.
         active: name of a hyperparameter; where it is 0 the phase is skipped. It still draws its random tensors, so that
             a seed gives the same batches with it and without.
     """
@@ -269,7 +269,7 @@ class Separator(nn.Module):
         supervision: what the separator may see of the training split.
         learns: False for a method with nothing to train, which has neither ``phases`` nor ``fit_epoch``.
         keeps_items: True for a method that keeps something for each training item from one epoch to the next (an
-            estimate, a code); its items are cropped once, and the same in all epochs.
+            estimate, a code). Its items are cropped once, and are the same in all epochs.
         takes_template: True for a method whose networks take the further channels of ``signal.template``.
         makes_components: True for a method whose estimates may have fewer channels than the mixture.
         signal: kind of signal that it was built for.

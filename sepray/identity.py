@@ -32,9 +32,9 @@ def plain(value: Any) -> Any:
     distributions what ``optuna.distributions.distribution_to_json`` writes. Numbers of numpy become Python's; those
     that are not finite become the strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON lacks.
 
-    So that identities stay the same from version to version, a dict also has the class's ``FORMER_FIELDS`` (fields that
-    older versions of the class had, with the values that they would have now), and lacks fields at their values in
-    ``LATER_FIELDS`` (fields that older versions do not have, with what these did).
+    So that identities stay the same from version to version, a dict also has the class's ``FORMER_FIELDS``: fields that
+    older versions of the class had, with the values that they would have now. A dict lacks a field at its value in
+    ``LATER_FIELDS``: fields that older versions lack, with what these versions did.
 
     Raises:
         TypeError: a value's type has no canonical form, or a key is not a string.

@@ -28,9 +28,9 @@ def check_source_names(names: Sequence[str], what: str = "sources") -> None:
     """Refuse names of sources that cannot be part of a file's name, a metric's, a hyperparameter's or a flag's.
 
     Raises:
-        UsageError: a name has other characters than ASCII letters, digits, ``_`` and ``-``, begins with ``-``, is a
-            column of the tables, is longer than 64 letters, or is there twice (also with other capitals, which some
-            file systems ignore), or two ordered pairs of them have one name (``cross.{i}_to_{j}``).
+        UsageError: a name has other characters than ASCII letters, digits, ``_`` and ``-``, begins with ``-``, has more
+            than 64 letters, or is a column of the tables. Or a name is there twice, also with other capitals, which
+            some file systems ignore. Or two ordered pairs of names give one name (``cross.{i}_to_{j}``).
     """
     for name in names:
         if not isinstance(name, str) or not _SOURCE_NAME.fullmatch(name):

@@ -17,9 +17,9 @@ BestStep = tuple[int, dict[str, float]]
 class BestSoFar:
     """Gives a step for each trial: the best value of each objective among the trials up to that number.
 
-    A step is given once all trials up to it have ended, so it never changes: whoever works it out, at any time later,
-    gets the same, and no step is worse than one before it. Trials that were stopped, failed or collapsed have no value.
-    With several objectives each has its own best, which need not be of the same trial.
+    A step is given once all trials up to it have ended, so it is the same whenever it is worked out. No step is worse
+    than one before it. Trials that were stopped, failed or collapsed have no value. With several objectives each has
+    its own best, which need not be of the same trial.
 
     Args:
         objectives: values that the study optimises, in the order of a trial's values.

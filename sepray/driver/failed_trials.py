@@ -29,8 +29,8 @@ def exit_status(trials: Iterable[FrozenTrial]) -> int:
 def words(trials: Iterable[FrozenTrial]) -> list[str]:
     """Return what a command says of the errors that ended these trials, as paragraphs; nothing without errors.
 
-    A bug is shown by the frames of the user's own files, whole with ``--traceback``; an error that the user can put
-    right in one line that names the trial. Of several the last one is shown, and bugs come before all others.
+    A bug is shown by the frames of the user's own files, or whole with ``--traceback``. An error that the user can put
+    right is shown in one line that names the trial. Of several the last one is shown, of the bugs if there are any.
     """
     found = with_errors(trials)
     if not found:

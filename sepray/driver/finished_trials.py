@@ -26,8 +26,8 @@ class Finished:
         number: number of the trial.
         label: name of a reference point or a retraining; None for a trial that the sampler proposed.
         hyperparameters: settings that it was trained with.
-        value: the objective on validation, with the sign turned where more is better, so that less is better; with
-            several objectives the one value that the study's rule makes of them (``choosing.Rule.loss``).
+        value: the objective on validation, its sign turned where more is better, so that lower is better. With several
+            objectives it is the one value that the study's rule makes of them (``choosing.Rule.loss``).
         folder: folder or URI of its checkpoints.
         attributes: all user attributes of the trial.
         arm: arm of the study that it belongs to; empty where there are none.

@@ -1,6 +1,6 @@
 """Decides whether a new model takes the alias ``champion`` from the registry's present champion.
 
-Validation decides, and the test split never does: it is reported once for each version, so that a study may be started
+Validation decides. The test split is reported once for each version and decides nothing, so that a study may be started
 any number of times without choosing by it. Both models are scored on the study's validation split, item by item, and
 compared on its recordings (``statistics.paired_difference``). Both were chosen on that split, so neither is favoured
 where they were trained on the same data. A champion that was trained on other data may have learned from the very

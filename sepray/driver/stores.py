@@ -80,8 +80,8 @@ class StudyStores:
         lease: the ownership of the study, which all its writes depend on.
         spec: description of the study.
         search: Optuna study of the search.
-        uid: random id of the study beside its name, kept in its Optuna study; a study that is begun anew under a
-            name that was used before has another one, and finds no old checkpoints.
+        uid: random id of the study beside its name, kept in its Optuna study. A study that is begun anew under a
+            name that was used before has another id, and finds no old checkpoints.
         folder: local folder of the study's files.
         checkpoints: folder or URI that holds the checkpoints of each stage.
         tracker: tells MLflow about the study.

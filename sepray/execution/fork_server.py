@@ -2,8 +2,8 @@
 
 A worker that starts by itself takes seconds of CPU for its imports, and has hundreds of megabytes of them for itself. A
 forked one shares them with all others until it writes to them. Ray starts ``fork_client`` in the place of a worker
-(``py_executable`` of its runtime environment); that asks this server, over a Unix socket in the private folder of this
-Ray, and waits for the worker to end. A server that ends, or is never there, only makes workers start by themselves.
+(``py_executable`` of its runtime environment). The client asks this server, over a Unix socket in the private folder of
+this Ray, and waits for the worker to end. Where the server has ended, or was never there, workers start by themselves.
 
 Only a process of a single thread can be forked without care, so nothing that starts threads is imported here, a user's
 modules least of all. The server ends with its raylet, and a worker with its client.

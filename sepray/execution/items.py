@@ -1,9 +1,9 @@
 """The items that trials are trained and validated on, as the driver hands them over and as a worker has them.
 
-Small ones lie in Ray's object store. Of large ones (``mapping.LARGE_BYTES``) workers are told where in a file of
-the driver's cache, and map it. A node that does not see that file fetches it once and in pieces, into a folder beside
-its own cache; the file stays until another study's items take its place. It comes from the copy at an object store,
-where the cache is at one (``shared_copies``) and the bytes have the digest that the driver's have, and else from a
+Small ones lie in Ray's object store. Workers are told where large ones (``mapping.LARGE_BYTES``) lie in a file of the
+driver's cache, and map that file. A node that does not see the file fetches it once and in pieces, into a folder beside
+its own cache, where it stays until another study's items take its place. Where the cache is at an object store
+(``shared_copies``), the node fetches the copy there, if that has the digest of the driver's file. Otherwise it asks a
 process of the driver's node.
 """
 

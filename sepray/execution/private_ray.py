@@ -32,8 +32,8 @@ def private() -> Iterator[dict[str, Any]]:
     changed = {
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        # Ray listens on the loopback interface alone where the address of its node is that one, which it is only where
-        # Ray forms no cluster of several machines.
+        # Ray listens on the loopback interface alone where its node has that address. The node has it only where Ray
+        # forms no cluster of several machines.
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
         "RAY_enable_metrics_collection": "0",
         "RAY_prestart_worker_first_driver": "0",  # it would start workers with no environment, which are never used

@@ -1,7 +1,7 @@
 """Early stopping: Ray Tune's schedulers by name, made to survive a restart.
 
 Ray's schedulers live in the driver's memory and know trials by ids that are new at every start. Here a trial is known
-by its number in the study (``trial.config["number"]``), and the asynchronous rules (ASHA, median) are given the whole
+by its number in the study (``trial.config["number"]``). The asynchronous rules (ASHA, median) are given the whole
 history at the start, so that they decide as they would have without the restart. All read ``epoch`` and minimise
 ``objective``. A trial whose config says ``protected`` is never stopped.
 """
@@ -192,8 +192,8 @@ class _Bracket(RayBracket):
 class HyperBand(HyperBandScheduler):
     """Synchronous HyperBand (Li et al. 2018): trials pause until all of their bracket can be compared.
 
-    Brackets hold live trials only, so no history is replayed: after a restart the unfinished trials form new brackets
-    with new ones, each at the epoch that it has reached. Protected trials belong to no bracket, where they would have
+    Brackets hold live trials only, so no history is replayed. After a restart, unfinished and new trials form brackets
+    together, each trial at the epoch that it has reached. Protected trials belong to no bracket, where they would have
     to wait or be stopped, and count in none.
     """
 

@@ -100,10 +100,10 @@ class SeparatorTrainable(tune.Trainable):
 
     The config has ``number``, ``seed``, ``hyperparameters``, ``folder`` (of checkpoints), and ``epochs`` where the
     trial has a budget of its own. A result has ``epoch`` (from 1), ``objective`` (``choices.guide_loss``), the metrics,
-    ``epoch_seconds``, ``timestamp_ms`` (end of the epoch, Unix time) and ``outcome``: empty while the trial goes on,
-    else ``complete``, ``diverged``, ``collapsed``, ``error`` or ``out_of_memory`` with a ``reason``. The first result
-    after a restore carries the earlier ones as ``history``. The first result of every start has the ``conditions`` of
-    the training, in a list. ``checkpoint_trouble`` says why the last checkpoint that was due could not be written.
+    ``epoch_seconds``, ``timestamp_ms`` (end of the epoch, Unix time), ``outcome`` and its ``reason``. The outcome is
+    empty while the trial goes on, else ``complete``, ``diverged``, ``collapsed``, ``error``, ``out_of_memory``, or one
+    of ``fault``. The first result after a restore has the earlier ones as ``history``, and that of every start the
+    ``conditions`` of the training, in a list. ``checkpoint_trouble`` says why the last due checkpoint was not written.
     """
 
     _members: Members | None

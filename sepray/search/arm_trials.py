@@ -84,8 +84,8 @@ class _RankedStudy(Study):
 def ranked(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     """Return copies of trials with the rank of each value within its arm, from 0 to 1, in place of the value.
 
-    A value of a complete trial has its rank among those of the arm's complete trials, an intermediate value among those
-    that trials of the arm have at the same epoch. Values that are not finite stay.
+    The value of a complete trial is ranked among those of the arm's complete trials, and an intermediate value among
+    the arm's values at the same epoch. Values that are not finite stay.
     """
     groups: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     for trial in trials:

@@ -1,7 +1,7 @@
 """Optuna's journal file, which stays readable where a write was cut off (full disk, killed process, power cut).
 
-A signal cuts no write off either. If it raised while Optuna releases its lock, the lock would be left behind, for which
-everybody would wait 30 s, and the signal would be lost in Optuna's own error. So the main thread, in which alone Python
+A signal cuts no write off either. If it raised while Optuna releases its lock, the lock would be left behind, and all
+would wait 30 s for it. The signal would be lost in Optuna's own error, too. So the main thread, in which alone Python
 raises signals, has another thread write.
 """
 

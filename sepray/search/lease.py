@@ -1,8 +1,8 @@
 """The lease of a study: one driver at a time owns it, whatever folders, machines and containers share its storage.
 
 A lease is an entry in the Optuna storage: an empty study that is named ``<study>/lease/<generation>``. Optuna's user
-attributes are last-write-wins, but the name of a study is unique in every storage (databases, journals, memory, gRPC),
-so of many drivers that ask for the same generation exactly one creates its entry. The owner of the greatest generation
+attributes are last-write-wins, but the name of a study is unique in every storage (databases, journals, memory, gRPC).
+So of many drivers that ask for the same generation, exactly one creates its entry. The owner of the greatest generation
 deletes the entries of smaller ones, and an owner whose own entry is gone has lost the study. In the end it deletes its
 own entry, so that no such study is left for a dashboard to show.
 """

@@ -95,12 +95,16 @@ class AskedTrial:
 class Ledger:
     """The trials of one study.
 
-    User attributes of a trial: ``seed``, ``checkpoint`` (name of its folder, for people to read), ``label``,
-    ``outcome`` (the fields of ``Outcome``, written before the state, so that where a driver is killed between the two
-    the next one ends the trial), ``reason``, ``traceback``, ``perturbations``, of a fixed trial ``point``, and of a
-    fixed trial and one of an arm ``hyperparameters``: all that it was given, of which only those that were searched are
-    Optuna parameters. An arm is the parameter ``arm``. A trial that is run in the place of another has its number as
-    ``retry_of``.
+    The arm of a trial is its parameter ``arm``. Its user attributes are:
+
+    - ``seed``, ``label``, ``reason``, ``traceback``, ``perturbations``;
+    - ``checkpoint``: name of its folder, for people to read;
+    - ``outcome``: the fields of ``Outcome``, written before the state: where a driver is killed between the two, the
+      next one ends the trial;
+    - ``hyperparameters`` of a fixed trial, or of one of an arm: all that it was given, searched (and so Optuna
+      parameters) or not;
+    - ``point`` of a fixed trial: see ``FixedTrial``;
+    - ``retry_of``: number of the trial in whose place it is run.
 
     Attributes:
         ended_late: trials with an outcome that an earlier driver has written and not concluded, as of the last

@@ -1,13 +1,13 @@
 """Ray Tune's searcher over an Optuna study: hands out trials, writes what they report and how each of them ended.
 
-All that a study knows is in its Optuna storage; Tune keeps nothing. Every start is a new Tune experiment, which first
-gets the trials that an earlier driver left unfinished, under their old numbers, and then new ones until the study
-holds as many as were asked for. One background thread calls the storage, so that neither a suggestion nor a report
-waits for it. Imports neither torch nor MLflow.
+All that a study knows is in its Optuna storage; Tune keeps nothing. Every start is a new Tune experiment. It first gets
+the trials that an earlier driver left unfinished, under their old numbers, and then new ones until the study holds as
+many as were asked for. One background thread calls the storage, so that neither a suggestion nor a report waits for it.
+Imports neither torch nor MLflow.
 
-How a trial ended is told in this order: its outcome is written to Optuna, the listener is told (who tells MLflow and
-then clears checkpoints), its state in Optuna is concluded. A driver that is killed in between does no harm: where the
-outcome is written the next one tells the listener and concludes, where it is not the trial goes on.
+The end of a trial has three steps. Its outcome is written to Optuna; the listener is told, which tells MLflow and then
+clears checkpoints; its state in Optuna is concluded. A driver that is killed in between does no harm. Where the outcome
+is written, the next driver tells the listener and concludes; where it is not, the trial goes on.
 """
 
 from __future__ import annotations
@@ -66,14 +66,18 @@ class StudySearcher(Searcher):
     """Ray Tune's searcher: asks Optuna for trials, ahead of need, and reports to Optuna how they went.
 
     A suggestion is ``{"number", "seed", "hyperparameters", "folder", "resume", "protected", "arm", "epochs"}``
-    (``epochs`` where the trial has a budget of its own, else None). A result has
-    ``epoch`` (from 1), ``objective`` (to be minimised), the objectives under their own keys, and ``outcome``: empty
-    while the trial goes on (so a trial that ends with it empty was stopped by the scheduler), else ``complete``,
-    ``diverged``, ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``; ``unsaved`` and
-    ``unprepared`` mean that the trial has not ended, but its checkpoints or its node fail, so that the study has to
-    stop. The first result after a restart may carry earlier ones as ``history``. ``conditions`` of a result, a list of
-    one dictionary, become the trial's user attribute ``conditions``, or ``conditions.<epoch>`` where they come with a
-    later epoch than the first. Give Tune ``num_samples=-1``: the searcher says when it has finished.
+    (``epochs`` where the trial has a budget of its own, else None). Give Tune ``num_samples=-1``: the searcher says
+    when it has finished.
+
+    A result has ``epoch`` (from 1), ``objective`` (to be minimised), the objectives under their own keys, and
+    ``outcome``:
+
+    - empty while the trial goes on; a trial that ends with an empty one was stopped by the scheduler;
+    - ``complete``, ``diverged``, ``collapsed``, ``error`` or ``out_of_memory``, with ``reason`` and ``traceback``;
+    - ``unsaved`` or ``unprepared``: the trial has not ended, but its checkpoints or its node fail, and the study stops.
+
+    The first result after a restart may carry earlier ones as ``history``. The ``conditions`` of a result, a list of
+    one dictionary, become the trial's user attribute ``conditions``, or ``conditions.<epoch>`` after the first epoch.
 
     The intermediate value of an epoch in Optuna is the objective, or the mean ``objective`` where there are several.
     """

@@ -1,8 +1,8 @@
 """Orders the results of concurrent trials so that the order does not depend on how fast each trial is.
 
-Every trial has a place on a virtual clock, on which each epoch of every trial takes one unit of time: the first trials
+Every trial has a place on a virtual clock, on which each epoch of every trial takes one unit of time. The first trials
 start at 0, and each later one at the end of the trial whose slot it takes. Results are told in the order of that clock;
-one that comes early waits for those before it. Knows neither Ray nor Optuna.
+a result that comes early waits for those before it. Knows neither Ray nor Optuna.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Augmentation of batches: random crops and remixed mixtures, computed on the device that holds the data.
 
-Tensors that belong to the same moment of a recording are cropped together: a mixture, another separator's estimate of
-it, and its sources if the separator may see which sources belong to it. Unpaired tensors are cropped at times of their
+Tensors of the same moment of a recording are cropped together: a mixture, another separator's estimate of it, and its
+sources where the separator may see which ones belong to it. Unpaired tensors are cropped at times of their
 own. Only the tensors of the view are used, so augmentation reveals nothing that the view hides.
 """
 

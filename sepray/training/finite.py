@@ -43,8 +43,8 @@ class FiniteLosses:
     def __init__(self, device: torch.device) -> None:
         self.found = torch.zeros((), device=device)
         self._updates: list[tuple[str, int, list[str]]] = []
-        # In blocks: small tensors that are kept to the epoch's end would lie between the large ones that a step frees,
-        # and glibc could not join their memory again: a worker would grow with every step.
+        # In blocks: small tensors that are kept to the epoch's end would lie between the large ones that a step frees.
+        # Then glibc could not join the freed memory again, and a worker would grow with every step.
         self._blocks: list[Tensor] = [torch.empty(BLOCK, dtype=torch.bool, device=device)]
         self._used: list[int] = [0]
 

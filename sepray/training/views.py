@@ -39,9 +39,9 @@ def view(
     - SEMI_PAIRED: a ``paired_fraction`` of the items, drawn at random, is in ``paired_mixture`` and
       ``paired_sources``, unchanged. The other items are in ``mixture`` and ``sources`` as for UNPAIRED_SOURCES.
 
-    Unpaired samples are in none of the mixtures of the view, nor are their recordings where there is more than one: the
-    items are divided (``samples.divide``), and about half of them give mixtures. Smaller groups of items are repeated,
-    so that all tensors have the same number of items.
+    Unpaired samples are in none of the mixtures of the view, nor are their recordings where there is more than one. For
+    that the items are divided (``samples.divide``), and about half of them give mixtures. Smaller groups of items are
+    repeated, so that all tensors have the same number of items.
 
     Args:
         split: the training split.
