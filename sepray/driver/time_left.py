@@ -87,7 +87,8 @@ class TimeLeft:
         if not self._trainings:
             return None
         longest = (self._budget + sum(self._ended.values())) / (1 + len(self._ended)) if self._later else self._longest
-        running = [max(1.0, longest - epochs) for epochs in self._running.values()]
+        trained = list(self._running.values())  # copied at once: the terminal's thread asks while the driver's writes
+        running = [max(1.0, longest - epochs) for epochs in trained]
         waiting = max(0, self._total - len(self._ended) - len(running))
         stage = max((sum(running) + waiting * longest) / self._slots, max(running, default=0.0)) * self._members
         later = self._later / self._slots

@@ -37,7 +37,8 @@ _IDLE_SECONDS = 1.0
 class Listener(Protocol):
     """Hears of every event; must return at once. What it raises ends no trial: it is raised by ``close``.
 
-    ``finished`` is called from the searcher's own thread, every other method from the driver's.
+    ``finished`` is called from the searcher's own thread, and so is ``handed_out`` before it, for a trial whose end an
+    earlier driver has not told. All others are called from the driver's thread.
     """
 
     def handed_out(

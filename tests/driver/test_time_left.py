@@ -46,6 +46,19 @@ def test_trials_that_were_stopped_early_make_the_next_ones_shorter(left):
     assert left.seconds() == pytest.approx(20 * (1.25 + 6 * 3) / 2 + END_SECONDS)
 
 
+def test_trial_may_begin_while_the_terminals_thread_asks(left):
+    class Budget(float):
+        def __sub__(self, epochs):
+            left.handed_out(2)  # as the driver's thread does meanwhile
+            return float(self) - epochs
+
+    left.begin("finals", 2, 1, [], Budget(3))
+    left.handed_out(0)
+    left.handed_out(1)
+    left.epoch(0, epoch(1, 20.0))
+    assert left.seconds() == pytest.approx(20 * 3 + END_SECONDS)
+
+
 def test_the_longest_trial_keeps_its_slot_busy_where_another_has_nothing_to_do(left):
     left.begin("finals", 2, 1, [])
     left.handed_out(0)
