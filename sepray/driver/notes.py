@@ -96,7 +96,7 @@ def describe(spec: StudySpec, data: TaskData, result: KeptResult) -> list[str]:
 
 
 def _spaced(markdown: str) -> str:
-    """Return Markdown with space between the columns of its tables, and intervals whole, for MLflow's narrow pages."""
+    """Return Markdown with space between columns of tables, and no breaks in intervals, for MLflow's narrow pages."""
     return "\n".join(map(_spaced_row, markdown.splitlines()))
 
 

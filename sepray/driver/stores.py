@@ -57,8 +57,8 @@ def refused_by_mlflow(spec: StudySpec, refused: Sequence[Rejected]) -> str:
 def sender_ended_message(name: str) -> str:
     """Return the message that the sender prints where the driver has ended without one."""
     return (
-        f"{name}: the process of the study has ended without a word: it was killed, or Ray has ended it, whose own "
-        "processes had died. Nothing is lost; the same command goes on"
+        f"{name}: the process of the study has ended without a word: it was killed, or Ray has ended it because Ray's "
+        "own processes had died. Nothing is lost; the same command goes on"
     )
 
 

@@ -36,7 +36,7 @@ def slots_of_cluster(needs: Mapping[str, float], concurrency: int, say: Callable
         say: called with a sentence for the user where nodes have to be waited for.
 
     Raises:
-        ClusterError: no node has room for one, and none is to be waited for.
+        ClusterError: no node has room for a trial, and the study does not wait for nodes.
     """
     if fitting(needs) < 1:
         told = shortage(needs)

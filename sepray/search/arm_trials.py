@@ -22,7 +22,7 @@ class WithinArms(BaseSampler):
     """Proposes for each trial only what its arm searches; which arm that is was decided before (``fixed_params``).
 
     The sampler sees each value as its rank among the values of its arm. So an arm that is worse than others is searched
-    as well as they are, and what all arms have is learned from all of them.
+    as well as they are, and good values of settings that several arms have are learned from all of these.
 
     Args:
         sampler: sampler that proposes.

@@ -224,7 +224,7 @@ def take_at(url: str, name: str, force: bool, say: Callable[[str], None], remedy
 
 @contextlib.contextmanager
 def held(url: str, name: str) -> Iterator[None]:
-    """Own a study for a block that is no driver: nobody runs it meanwhile.
+    """Own a study during a block that is no driver, so that no driver runs the study meanwhile.
 
     Raises:
         HeldError: a driver owns the study.

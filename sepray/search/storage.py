@@ -241,8 +241,8 @@ def connect(url: str) -> BaseStorage:
 def _with_tables(url: str) -> BulkReadStorage:
     """Return a relational storage, whose tables are made where there are none.
 
-    Of several processes that make them at once, Optuna lets all but one fail. In a file one process at a time does it,
-    and on a server a failure is followed by another attempt, which finds more of them.
+    Where several processes make them at once, all but one fail in Optuna. In a file, one process at a time makes them;
+    on a server, a failure is followed by another attempt, which finds more of them.
     """
     file, attempts = _file(url), 10
     if file is not None:

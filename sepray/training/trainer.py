@@ -56,7 +56,7 @@ class StepWatch(Protocol):
     """Sees each step of a trainer and may end an epoch early; it must not change anything else."""
 
     def begins(self, step: int) -> bool:
-        """Say whether a step is trained, of which 0 is the first of the epoch; False ends the epoch before it."""
+        """Say whether a step of the epoch, counted from 0, is trained; False ends the epoch before that step."""
         ...
 
     def updates(self, phase: Phase) -> None:
