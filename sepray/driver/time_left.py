@@ -41,7 +41,8 @@ class TimeLeft:
         self._seconds, self._trainings = 0.0, 0  # of all epochs heard of: their time, and separators trained
         self._running: dict[int, int] = {}  # number -> epochs trained
         self._ended: dict[int, int] = {}
-        self._total, self._members, self._later = 0, 1, 0
+        self._total, self._members = 0, 1  # trials of the stage, separators of each
+        self._later = 0  # epochs of all trainings after the stage
         self._longest: float = self._budget
 
     def begin(

@@ -181,9 +181,9 @@ class Follower(UnsavedCallback):
         if not fitting(self._slots.needs):
             told = f"{shortage(self._slots.needs)}: the study waits for a node to join"
         else:
-            free, all_ = ray.available_resources(), ray.cluster_resources()
+            free, total = ray.available_resources(), ray.cluster_resources()
             kinds = self._slots.needs
-            used = ", ".join(f"{all_.get(k, 0) - free.get(k, 0):g} of {all_.get(k, 0):g} {k}s" for k in kinds)
+            used = ", ".join(f"{total.get(k, 0) - free.get(k, 0):g} of {total.get(k, 0):g} {k}s" for k in kinds)
             told = (
                 f"no trial has begun for {STILL_SECONDS:.0f} s: {used} of the cluster are in use, and the study waits "
                 "for its turn. Studies that share a cluster each need --concurrency: one without it takes all, and "

@@ -20,7 +20,7 @@ import safetensors.torch
 from pyarrow import fs
 from torch import Tensor
 
-from ..disk.file_systems import open_location as _open
+from ..disk.file_systems import open_location
 from ..disk.files import open_regular, replace_file
 from ..shapes import fits
 
@@ -64,7 +64,7 @@ def save(folder: str, epoch: int, tensors: Mapping[str, Tensor], metadata: Mappi
         {"json": json.dumps(dict(metadata))},
     )
     name = f"epoch-{epoch:06d}-{_digest(content)}.safetensors"
-    filesystem, path = _open(folder)
+    filesystem, path = open_location(folder)
     if isinstance(filesystem, fs.LocalFileSystem):
         replace_file(Path(path, name), content)
     else:
@@ -86,7 +86,7 @@ def newest(folder: str, belongs: Callable[[Mapping[str, Any]], bool] = lambda me
     Raises:
         OSError: the folder cannot be read, or a file of an object store. A local file that cannot be read is damaged.
     """
-    filesystem, path = _open(folder)
+    filesystem, path = open_location(folder)
     for epoch, name in _newest_first(filesystem, path):
         try:
             content = _read(filesystem, f"{path}/{name}")
@@ -112,7 +112,7 @@ def of_trial(number: int, seed: int | None) -> Callable[[Mapping[str, Any]], boo
 
 def tensor_bytes(folder: str) -> int:
     """Return how many bytes the tensors of all checkpoints in ``folder`` have. Of each file only the header is read."""
-    filesystem, path = _open(folder)
+    filesystem, path = open_location(folder)
     total = 0
     for _, name in _newest_first(filesystem, path):
         with filesystem.open_input_file(f"{path}/{name}") as stream:
@@ -134,7 +134,7 @@ def keep_metadata(folder: str, without: Collection[str] = ()) -> None:
     if saved is None:
         return
     metadata = {name: value for name, value in saved.metadata.items() if name not in without}
-    filesystem, path = _open(folder)
+    filesystem, path = open_location(folder)
     old = [name for _, name in _newest_first(filesystem, path)]
     new = save(folder, saved.epoch, {}, metadata, keep=len(old) + 1)
     for name in old:

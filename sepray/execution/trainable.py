@@ -45,7 +45,7 @@ from .members import Members
 from .verdict import judge
 
 _log = logging.getLogger(__name__)
-_TUNES_OWN = logging.getLogger("ray.tune.trainable.trainable")
+_TUNES_LOG = logging.getLogger("ray.tune.trainable.trainable")
 T = TypeVar("T")
 _LEVELS = 4  # of a trial's folder below that of all studies: name, id, stage, trial
 
@@ -125,7 +125,7 @@ class SeparatorTrainable(tune.Trainable):
     ) -> None:
         """Take the study's data; they go to the device at the first step, where errors can be reported."""
         os.umask(umask(context.shared))  # a worker of a cluster has that of `ray start`
-        _TUNES_OWN.setLevel(logging.ERROR)  # it would warn of a slow setup, with advice that does not fit
+        _TUNES_LOG.setLevel(logging.ERROR)  # it would warn of a slow setup, with advice that does not fit
         torch.set_num_threads(context.threads)
         set_deterministic(context.deterministic)
         self._context = context

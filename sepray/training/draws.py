@@ -82,7 +82,7 @@ class Draws:
 
     def begin_epoch(self, data: Tensors, items: int, size: int) -> None:
         """Draw batches of ``size`` items from ``data`` from now on, the training view, each tensor ``[item, ...]``."""
-        self._data, self._items, self._size, self._where = data, items, size, data["mixture"].device
+        self._data, self._items, self._size, self._data_device = data, items, size, data["mixture"].device
         shapes = augmentation.shapes(data, size, self._how)
         self._shown = _Shown({name: _Shape(shape, data[name].dtype) for name, shape in shapes.items()})
 
@@ -100,12 +100,12 @@ class Draws:
                 self._ahead = False
                 self._generator.set_state(before)
                 chosen, random = [self._choose(index)], []
-        there = moved([*chosen, *random], [self._where] * len(chosen) + [self._device] * len(random))
+        there = moved([*chosen, *random], [self._data_device] * len(chosen) + [self._device] * len(random))
         self._chosen, self._random = deque(there[: len(chosen)]), deque(there[len(chosen) :])
 
     def batch(self) -> dict[str, Tensor]:
         """Return the next batch of the step, on the device of the separator."""
-        [drawn] = [self._chosen.popleft()] if self._chosen else moved([self._choose()], [self._where])
+        [drawn] = [self._chosen.popleft()] if self._chosen else moved([self._choose()], [self._data_device])
         made = augmentation.made(self._data, drawn, self._how, self._supervision)
         return {name: tensor.to(self._device) for name, tensor in made.items()}
 

@@ -62,7 +62,7 @@ def test_file_system_that_is_not_the_local_one_gets_and_gives_the_same(tmp_path,
     """``SubTreeFileSystem`` stands for an object store."""
     (tmp_path / "bucket").mkdir()
     store = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
-    monkeypatch.setattr(checkpoint, "_open", lambda folder: (store, folder.removeprefix("s3://")))
+    monkeypatch.setattr(checkpoint, "open_location", lambda folder: (store, folder.removeprefix("s3://")))
     for epoch in (1, 2, 3):
         name = checkpoint.save("s3://bucket", epoch, tensors(float(epoch)), {"epoch": epoch})
     assert name in os.listdir(tmp_path / "bucket")
