@@ -17,6 +17,7 @@ from optuna.samplers import BaseSampler
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from .ledger import virtual_time
 from .live_trial import LiveTrial
 from .outcomes import Outcome, decide
 from .searcher import StudySearcher
@@ -132,7 +133,7 @@ class InOrderSearcher(StudySearcher):
         del self._told[number]
         self._ended.add(number)
         self._finish(number, outcome, told.result)
-        order.end(number)
+        order.end(number, virtual_time(len(told.trial.stored_epochs), outcome.state))
         self._queue_ask()
 
     def _queue_ask(self) -> None:

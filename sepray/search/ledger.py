@@ -160,14 +160,9 @@ class Ledger:
         self.ended_late = [self._ended_late(t) for t in running if "outcome" in t.user_attrs]
 
     def past(self) -> list[tuple[int, int, bool]]:
-        """Return for every trial that was asked for, in order, its number, its epochs, and whether it has ended.
-
-        A failure takes the time of an epoch.
-        """
+        """Return number, virtual time, and whether it has ended, of every trial that was asked for, in order."""
         trials = (trial for trial in self._all_trials() if trial.state != TrialState.WAITING)
-        return [
-            (t.number, len(t.intermediate_values) + (t.state == TrialState.FAIL), t.state.is_finished()) for t in trials
-        ]
+        return [(t.number, virtual_time(len(t.intermediate_values), t.state), t.state.is_finished()) for t in trials]
 
     def next(self) -> AskedTrial:
         """Return the next trial to run: first unfinished ones, then enqueued ones, then the sampler's."""
@@ -343,6 +338,11 @@ class Ledger:
             arm=arm,
             epochs=attributes.get("epochs"),
         )
+
+
+def virtual_time(epochs: int, state: TrialState) -> int:
+    """Return the time that a trial of so many epochs takes on the virtual clock; a failure takes one epoch more."""
+    return epochs + (state == TrialState.FAIL)
 
 
 def contains(space: Mapping[str, BaseDistribution], name: str, value: Any) -> bool:

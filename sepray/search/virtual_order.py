@@ -39,7 +39,7 @@ class VirtualOrder:
     Args:
         slots: number of trials that run at once.
         past: for every trial that an earlier driver asked for, in order, its number, the virtual time that it took so
-            far, and whether it has ended.
+            far, and whether it has ended. One that has ended took at least an epoch's time.
     """
 
     def __init__(self, slots: int, past: Iterable[tuple[int, int, bool]] = ()) -> None:
@@ -48,7 +48,7 @@ class VirtualOrder:
         for number, epochs, ended in past:
             start = heapq.heappop(free) if free else 0
             if ended:
-                heapq.heappush(free, start + epochs)
+                heapq.heappush(free, start + max(epochs, 1))
             else:
                 self._running[number] = _Running(start, epochs)
         self._expected = free  # a heap: virtual times at which trials start whose numbers are not known yet
@@ -99,10 +99,15 @@ class VirtualOrder:
             return due, trial.waiting.popleft()
         return (due, None) if trial.gone else None
 
-    def end(self, number: int) -> None:
-        """Take a trial off the clock after its last event; another one is then expected in its slot."""
+    def end(self, number: int, time: int) -> None:
+        """Take a trial off the clock after its last event; another one is then expected in its slot.
+
+        Args:
+            number: number of the trial.
+            time: virtual time that it took, as ``past`` has it after a restart.
+        """
         trial = self._running.pop(number)
-        heapq.heappush(self._expected, trial.start + max(trial.told, 1))
+        heapq.heappush(self._expected, trial.start + max(time, 1))
 
     def _due(self, number: int) -> int:
         trial = self._running[number]

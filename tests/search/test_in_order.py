@@ -1,15 +1,18 @@
 """With several slots the same seed gives the same trials, whichever trial is faster."""
 
+import heapq
 import math
 
 import optuna
 import pytest
 
 from sepray.execution.schedulers import StopsAsTold, make_scheduler
+from sepray.search import in_order
 from sepray.search.in_order import InOrderSearcher
-from sepray.search.ledger import history
+from sepray.search.ledger import Ledger, history
 from sepray.search.samplers import make_sampler
 from sepray.search.searcher import StudySearcher
+from sepray.search.virtual_order import VirtualOrder
 
 from ..simulation import Controller, Killed, UnevenController, kill
 from .studies import KEY, SPACE, Recorder, study_at
@@ -109,6 +112,39 @@ def test_bad_ends_are_told_in_order_too(url):
         found.append(told(study))
     assert found[0] == found[1]
     assert [state for _, state, *_ in found[0]].count("FAIL") == 2
+
+
+@pytest.mark.parametrize("end", ["lost", "diverged", "error", "error at once"])
+def test_clock_is_the_same_after_a_restart_however_trials_ended(url, monkeypatch, end):
+    """Trial 1 ends in its second epoch; what comes after it in its slot begins when a restart would say it does."""
+    begun = {}
+
+    class Noted(VirtualOrder):
+        def begin(self, number):
+            super().begin(number)
+            begun[number] = self._running[number].start
+
+    def report(trial):
+        result = curve(trial)
+        if trial.config["number"] != 1 or (trial.epoch < 1 and end != "error at once"):
+            return result
+        if end == "lost":
+            return None
+        return (result if end == "diverged" else trial.last or {"epoch": 0}) | {
+            "objective": math.nan,
+            KEY: math.nan,
+            "outcome": end.partition(" ")[0],
+        }
+
+    monkeypatch.setattr(in_order, "VirtualOrder", Noted)
+    study = study_at(url)
+    run(study, 6, report, scheduler="none", slots=2)
+    free = [0, 0]
+    for number, time, ended in Ledger(study, SPACE, 6, 11, {}, None, "{number}").past():
+        assert ended
+        assert heapq.heappop(free) == begun[number]
+        heapq.heappush(free, begun[number] + time)
+    assert study.get_trials()[1].state.name == "FAIL"
 
 
 def test_lost_workers_are_replaced_or_given_up(url):

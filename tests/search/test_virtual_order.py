@@ -34,7 +34,7 @@ def test_a_trial_starts_where_the_one_before_it_in_its_slot_has_ended():
     for number, epoch in ((0, 1), (1, 1), (0, 2), (1, 2), (0, 3)):
         order.add(number, {"epoch": epoch})
     assert events(order)[-1] == (0, 3)  # the clock stands at 3
-    order.end(1)  # which has told two epochs
+    order.end(1, 2)
     assert order.expected == 1
     order.add(0, {"epoch": 4})
     assert events(order) == []  # the next trial's first epoch is due at 3
@@ -49,7 +49,7 @@ def test_results_at_the_same_time_are_told_by_number_and_do_not_wait_for_a_trial
     for number in (2, 1, 0):
         order.add(number, {"epoch": 1})
     assert events(order) == [(0, 1), (1, 1), (2, 1)]
-    order.end(0)
+    order.end(0, 1)
     order.add(2, {"epoch": 2})
     order.add(1, {"epoch": 2})
     assert events(order) == [(1, 2), (2, 2)]  # the expected trial's number is higher: its turn is after theirs
