@@ -187,7 +187,9 @@ class _Trainings:
 def _arms_without_trials(prepared: PreparedStudy, stores: StudyStores) -> str:
     """Return a sentence about the arms that the search will not have reached; empty where it reaches all."""
     trials, wanted = stores.search.get_trials(deepcopy=False), prepared.spec.budget.trials
-    names = arm_trials.arms_without_trials(prepared.arms, trials, max(0, wanted - len(trials)))
+    there = {trial.user_attrs.get("label") for trial in trials}
+    points = [point for label, point in prepared.reference_points.items() if label not in there]
+    names = arm_trials.arms_without_trials(prepared.arms, trials, max(0, wanted - len(trials)), points)
     return arms.without_trials(names, max(wanted, len(trials)))
 
 

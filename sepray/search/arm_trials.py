@@ -129,10 +129,20 @@ def next_arm(arms: Mapping[str, Arm], trials: Iterable[FrozenTrial]) -> str:
     return min(going_on or arms, key=lambda name: counts[name])
 
 
-def arms_without_trials(arms: Mapping[str, Arm], trials: Iterable[FrozenTrial], new: int) -> tuple[str, ...]:
-    """Return the arms that have no trial, not even after ``new`` further ones, of which each goes to ``next_arm``."""
-    tried = set(map(arm_of, trials))
-    return tuple(name for name in arms if name not in tried)[new:]
+def arms_without_trials(
+    arms: Mapping[str, Arm], trials: Iterable[FrozenTrial], new: int, points: Iterable[Mapping[str, Any]] = ()
+) -> tuple[str, ...]:
+    """Return the arms that have no trial, not even after ``new`` further ones.
+
+    Args:
+        arms: arms by name.
+        trials: trials that there are, in any state.
+        new: number of further trials. Each is one of ``points``, and after these one of ``next_arm``.
+        points: settings of reference points that have no trial yet, in order.
+    """
+    first = [of_settings(arms, point) for point in points][:new]
+    tried = {*map(arm_of, trials), *first}
+    return tuple(name for name in arms if name not in tried)[new - len(first) :]
 
 
 def parameters(arms: Mapping[str, Arm], hyperparameters: Mapping[str, Any], arm: str | None = None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 from sepray.arms import Arm
 from sepray.errors import UsageError
 from sepray.execution.schedulers import make_scheduler
-from sepray.search.arm_trials import WithinArms, next_arm, ranked
+from sepray.search.arm_trials import WithinArms, arms_without_trials, next_arm, ranked
 from sepray.search.ledger import FixedTrial, arms_by_number, history, settings
 from sepray.search.samplers import make_sampler
 from sepray.search.searcher import StudySearcher
@@ -54,6 +54,20 @@ def run(study, trials=9, scheduler="none", **more):
     Controller(searcher, report, make_scheduler(scheduler, EPOCHS, **options)).run()
     searcher.close()
     return study.get_trials()
+
+
+@pytest.mark.parametrize(
+    ("new", "points", "without"),
+    [
+        (2, [], ("cross",)),
+        (2, [{"on": 1, "cross": 0.5}], ("plain",)),  # a point of the last arm, then the first arm
+        (3, [{"on": 0}, {"on": 0}], ("cross",)),  # two points of one arm
+        (1, [{"on": 0}, {"on": 1}], ("plain", "cross")),  # room for the first alone
+        (0, [{"on": 0}], ("off", "plain", "cross")),
+    ],
+)
+def test_arms_without_trials_are_those_that_neither_points_nor_further_trials_reach(new, points, without):
+    assert arms_without_trials(ARMS, [], new, points) == without
 
 
 def test_every_arm_has_its_share_and_a_trial_the_parameters_of_its_arm(url):
