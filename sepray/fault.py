@@ -77,7 +77,7 @@ class WorkerLoss(NamedTuple):
 
 _PROCESS_ENDED = WorkerLoss(Whose.TRIAL, "its process has ended")
 _LOSSES = (
-    ("SystemExit", _PROCESS_ENDED),  # by its own code: Ray calls such an actor unavailable
+    ("SystemExit", _PROCESS_ENDED),  # its own code has ended it: Ray calls such an actor unavailable
     ("node has died", WorkerLoss(Whose.EXECUTOR, "its node has died")),
     ("node running low on memory", WorkerLoss(Whose.EXECUTOR, "its node has run out of memory, and Ray has ended it")),
     ("killed by `ray.kill`", WorkerLoss(Whose.EXECUTOR, "Ray has ended it")),

@@ -157,7 +157,7 @@ def _of_initial_model(spec: StudySpec, data: TaskData, split: Split | Tracks) ->
         return {}
     try:
         separate = models.as_function(models.load(spec.start, spec.stores.tracking_uri))
-    except SeprayError as error:  # it was there when the study began
+    except SeprayError as error:  # the model was there when the study began
         console.print(f"{spec.start} has no row: {error}", markup=False, soft_wrap=True)
         return {}
     return {f"{spec.start}, as it comes": tables.score(separate, split, signal=data.signal)}

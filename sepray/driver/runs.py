@@ -242,7 +242,7 @@ def expected_runs(
     """
     known = [(stage, trial) for stage, trials in stages.items() for trial in trials]
     trials = [run for stage, t in known if (run := expected_run(t, stage, objectives, context)) is not None]
-    own_trials = [run for run in trials if run.tags["stage"] != "explain"]  # which a study that has ended may have
+    own_trials = [run for run in trials if run.tags["stage"] != "explain"]  # an ended study may be explained
     going = any(run.tags["outcome"] == "interrupted" for run in own_trials)
     start = min((run.start_ms for run in own_trials), default=0)
     end = max((run.end_ms or 0 for run in own_trials), default=0)

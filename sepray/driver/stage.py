@@ -327,7 +327,7 @@ def trial_parameters(
         for seed in seeds:
             found, took = prepared.warm_start.estimates(*given, seed, context.device, f"{folder}/{seed}")
             warm_starts[seed] = (found.numpy(), took)
-        if not seeds:  # one for all trials of the search
+        if not seeds:  # one warm start for all trials of the search
             train = prepared.warm_start.add_to(*given, spec.seed, context.device, folder)
         else:
             context = replace(context, origin={**context.origin, WARM_START: OWN_SEED})

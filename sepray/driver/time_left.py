@@ -38,7 +38,7 @@ class TimeLeft:
         self._prepared, self._slots = prepared, slots
         self._after, self._end = after, end
         self._budget = prepared.spec.budget.max_epochs
-        self._seconds, self._trainings = 0.0, 0  # of all epochs heard of: their time, and separators trained
+        self._seconds, self._trainings = 0.0, 0  # seconds of all epochs so far, and separators that these trained
         self._running: dict[int, int] = {}  # number -> epochs trained
         self._ended: dict[int, int] = {}
         self._total, self._members = 0, 1  # trials of the stage, separators of each

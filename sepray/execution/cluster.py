@@ -48,7 +48,7 @@ _ALLOCATOR_SETTINGS = {
 
 _CLIENT_PAUSES_SECONDS = (2.0, 5.0)  # between attempts to connect through ray://
 _MOST_PENDING = 1000  # trials for which Tune asks a cluster for a worker at once
-_STARTS = 3  # of a Ray of our own: it gives its processes 30 s, which is short where a machine is busy
+_STARTS = 3  # attempts to start a Ray of our own: it gives its processes 30 s, too few on a busy machine
 
 
 def threads(cpus_per_trial: float) -> int:
@@ -132,7 +132,7 @@ def run_on_head(address: str, function: Callable[..., int], arguments: Sequence[
         raise
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, SeprayError):
-            raise error.cause from None  # in one line; Ray's own message is the traceback
+            raise error.cause from None  # without Ray's own message, which is a traceback
         raise
 
 
@@ -277,7 +277,7 @@ def _start_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # a timeout is a plain Exception, a process that ends a RuntimeError
-        ray.shutdown()  # what has started
+        ray.shutdown()  # ends the processes that have started
         private_ray.forget()
         raise ClusterError(
             f"Ray did not start on this machine: {_first_line(error).partition('. ')[0].rstrip('.')}. It waits "
@@ -369,7 +369,7 @@ def _retried(address: str, connect: Callable[[], Any]) -> None:
                     f"no driver can be started through {address}: {mask(reason.strip())}; a job needs no such "
                     "connection: ray job submit --address http://HEAD:8265 -- sepray run ... --address auto"
                 ) from error
-        ray.shutdown()  # what has begun
+        ray.shutdown()  # ends the connection that has begun
         time.sleep(pause)
 
 

@@ -308,7 +308,7 @@ def _become(asked: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
     except BaseException:  # the worker's own error, shown as Python itself shows it
         traceback.print_exc()
     finally:
-        with contextlib.suppress(BaseException):  # as at the end of any Python; an error there changes no status
+        with contextlib.suppress(BaseException):  # what Python does at its end; an error in it changes no status
             threading._shutdown()  # type: ignore[attr-defined]
             atexit._run_exitfuncs()
             sys.stdout.flush()

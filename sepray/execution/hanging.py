@@ -69,7 +69,7 @@ class HangWatch(UnsavedCallback):
 
     def __init__(self, tell: Callable[[Hang], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._tell, self._clock = tell, clock
-        self._since: dict[str, float] = {}  # by Tune's id: since when nothing was heard
+        self._since: dict[str, float] = {}  # by Tune's id: time of the last report, or of the start
         self._told: set[str] = set()
         self._seconds: deque[float] = deque(maxlen=_COUNTED)
         self._polled = clock()

@@ -41,14 +41,14 @@ class BulkReadStorage(RDBStorage):
             found = list(_trials(connection, "one", {"id": trial_id}))
             for trial in found:
                 _check_columns(trial)
-        return found[0] if found else super().get_trial(trial_id)  # which says that there is none
+        return found[0] if found else super().get_trial(trial_id)  # Optuna's error: there is none
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         """Return the user attributes of a study, as Optuna does."""
         with self.engine.connect() as connection:
             rows = connection.execute(_attributes_of_study(), {"study": study_id}).all()
         found = {key: json.loads(text) for key, text in rows}
-        return found or super().get_study_user_attrs(study_id)  # which says where there is no such study
+        return found or super().get_study_user_attrs(study_id)  # Optuna's error where there is no such study
 
     def _get_trials(
         self,

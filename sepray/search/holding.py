@@ -41,7 +41,7 @@ class LeaseEntry:
     generation: int
     study_id: int
     owner: Owner | None  # None: its driver has not written it yet, or others have written something else
-    beat: Any  # of any value: only whether it changes is looked at, and when its owner wrote it
+    beat: Any  # its heartbeat, of any value: it is compared, and if it has a time, that is shown
 
     @property
     def state(self) -> tuple[Any, ...]:

@@ -30,7 +30,7 @@ from .stored_values import damaged
 BEAT_SECONDS = 10.0
 """Seconds between the heartbeats of an owner."""
 TAKE_OVER = "--take-over"
-_SETTLE_SECONDS = 2.0  # in which a write that had been checked before a take-over by force arrives
+_SETTLE_SECONDS = 2.0  # within which writes arrive that were checked before a take-over by force
 
 
 class LostError(SeprayError):
@@ -129,7 +129,7 @@ class Lease:
                     if self._interrupts:
                         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 return
-            except Exception:  # of the storage: the driver's own writes say it, and a later beat is as good
+            except Exception:  # the storage fails: the driver's own writes tell it, and a later beat is as good
                 continue
 
     def _loss(self) -> LostError:

@@ -130,8 +130,8 @@ class Ledger:
         self._references = {} if fixed is not None else dict(references)
         self._fixed = None if fixed is None else {trial.point: trial for trial in fixed}
         self._handed_out: set[int] = set()  # numbers
-        self._unfinished: deque[FrozenTrial] = deque()  # of earlier drivers
-        self._new_trials = 0  # that are still to be asked of Optuna
+        self._unfinished: deque[FrozenTrial] = deque()  # trials of earlier drivers
+        self._new_trials = 0  # number of trials that Optuna is still to be asked for
         self._arms = dict(arms or {})
         self._again, self._retry_failed = set(again), retry_failed
         self._retried: set[int] | None = None  # numbers of trials that are run again; None: not looked for yet
@@ -196,11 +196,11 @@ class Ledger:
             if outcome.constraint is not None:
                 storage.set_trial_system_attr(trial_id, _CONSTRAINT, outcome.constraint)
         except UpdateFinishedTrialError:
-            return  # by an attempt whose answer was lost
+            return  # an attempt whose answer was lost has written it
 
     def conclude(self, number: int, outcome: Outcome) -> None:
         """Write the state of a trial whose outcome is written; may be repeated."""
-        with contextlib.suppress(UpdateFinishedTrialError):  # by an attempt whose answer was lost
+        with contextlib.suppress(UpdateFinishedTrialError):  # an attempt whose answer was lost has written it
             self._study.tell(number, outcome.values, state=outcome.state, skip_if_finished=True)
 
     def finish(self, number: int, outcome: Outcome, traceback: str = "") -> None:

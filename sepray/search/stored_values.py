@@ -68,7 +68,7 @@ def _is_distribution(text: Any) -> bool:
     """Say whether a text is what Optuna writes of a distribution."""
     try:
         json_to_distribution(text)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):  # as the text has it
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):  # depending on the text
         return False
     return True
 

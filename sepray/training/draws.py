@@ -96,7 +96,7 @@ class Draws:
                         if phase.draws_batches:
                             chosen.append(self._choose())
                         random.append(phase.draw(self._shown, self._generator) if phase.draw else {})
-            except Exception:  # it looks at values; or it is wrong, which is found where it is given them
+            except Exception:  # it looks at values, or has a bug, which shows once it is given the batch
                 self._ahead = False
                 self._generator.set_state(before)
                 chosen, random = [self._choose(index)], []
