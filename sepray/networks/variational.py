@@ -10,14 +10,49 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from .checks import check_counts
 from .normalisation import group_norm
 
 Size = tuple[int, int]
 """Height and width of an image."""
+
+
+@dataclass(frozen=True)
+class VariationalConfig:
+    """Structure of the networks and of the spectrogram, by default the authors'; all trials of a study share it.
+
+    513 bins, convolutions of 32 to 512 channels, codes of 100 dimensions.
+    """
+
+    n_fft: int = 1024
+    """Samples in a frame of the STFT."""
+    hop: int = 768
+    """Samples from one frame to the next."""
+    width: int = 32
+    """Channels after the first convolution of encoders; each further one doubles them."""
+    stages: int = 5
+    """Convolutions of an encoder; each halves bins and frames."""
+    discriminator_width: int = 32
+    """Channels after the first convolution of discriminators; each further one doubles them."""
+    discriminator_stages: int = 5
+    """Convolutions of a discriminator; each halves bins and frames."""
+    dense: int = 1024
+    """Units of the networks' dense layers."""
+    code: int = 100
+    """Dimensions of a Gaussian code."""
+    batch_size: int = 4
+    """Items in a batch."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Decay rates of Adam's moments."""
+
+    def __post_init__(self) -> None:
+        sizes = ("width", "stages", "discriminator_width", "discriminator_stages", "dense", "code", "batch_size")
+        check_counts(self, sizes)
 
 
 def halved(size: Size, times: int) -> list[Size]:

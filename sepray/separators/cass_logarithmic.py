@@ -35,10 +35,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import Loss, Phase, Signal, Tensors
-from ..networks.checks import check_counts
 from ..networks.cross_adversarial import VariationalSeparator, fake_loss, real_loss
 from ..networks.levels import level
-from ..networks.variational import FeatureDiscriminator, MaskDecoder, VariationalEncoder, divergence
+from ..networks.variational import FeatureDiscriminator, MaskDecoder, VariationalConfig, VariationalEncoder, divergence
 from ..signals.stft import Spectrogram
 
 VARIANT_OF = "cass"
@@ -50,32 +49,8 @@ NAMED_BEFORE = "cass:published"
 
 
 @dataclass(frozen=True)
-class Config:
-    """Structure of the networks and of the spectrogram, by default of the authors' sizes.
-
-    513 bins, convolutions of 32 to 512 channels, codes of 100 dimensions.
-    """
-
-    n_fft: int = 1024
-    """Samples in a frame of the STFT."""
-    hop: int = 768
-    """Samples from one frame to the next."""
-    width: int = 32
-    """Channels after the first convolution of encoders; each further one doubles them."""
-    stages: int = 5
-    """Convolutions of an encoder; each halves bins and frames."""
-    discriminator_width: int = 32
-    """Channels after the first convolution of discriminators; each further one doubles them."""
-    discriminator_stages: int = 5
-    """Convolutions of a discriminator; each halves bins and frames."""
-    dense: int = 1024
-    """Units of the autoencoders' dense layers."""
-    code: int = 100
-    """Dimensions of a Gaussian code."""
-    batch_size: int = 4
-    """Items in a batch."""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """Decay rates of Adam's moments."""
+class Config(VariationalConfig):
+    """Structure of the networks and of the spectrogram, by default of the authors' sizes."""
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {
         "variant": STORED_AS,
@@ -86,8 +61,7 @@ class Config:
     """Fields and values kept in the identity of studies: this class was once part of ``cass``, which has the fields."""
 
     def __post_init__(self) -> None:
-        sizes = ("width", "stages", "discriminator_width", "discriminator_stages", "dense", "code", "batch_size")
-        check_counts(self, sizes)
+        super().__post_init__()
         Spectrogram(self.n_fft, self.hop, "magnitude")
 
     def build(self, signal: Signal) -> LogarithmicCass:

@@ -40,10 +40,10 @@ from ..contracts import Loss, Phase, Signal, Tensors
 from ..errors import UsageError
 from ..networks.batch_norm import learning
 from ..networks.batch_variational import BatchNormDiscriminator, BatchNormEncoder, BatchNormMaskDecoder
-from ..networks.checks import check_choice, check_counts
+from ..networks.checks import check_choice
 from ..networks.cross_adversarial import VariationalSeparator, fake_loss, real_loss
 from ..networks.levels import level
-from ..networks.variational import divergence
+from ..networks.variational import VariationalConfig, divergence
 from ..signals.stft import Spectrogram
 
 VARIANT_OF = "cass"
@@ -57,41 +57,17 @@ Input = Literal["summed", "mixture"]
 
 
 @dataclass(frozen=True)
-class Config:
-    """Structure of the networks and of the spectrogram, by default the authors'; all trials of a study share it.
+class Config(VariationalConfig):
+    """Structure of the networks and of the spectrogram, by default the authors'; all trials of a study share it."""
 
-    513 bins, convolutions of 32 to 512 channels, codes of 100 dimensions.
-    """
-
-    n_fft: int = 1024
-    """Samples in a frame of the STFT."""
-    hop: int = 768
-    """Samples from one frame to the next."""
-    width: int = 32
-    """Channels after the first convolution of encoders; each further one doubles them."""
-    stages: int = 5
-    """Convolutions of an encoder; each halves bins and frames."""
-    discriminator_width: int = 32
-    """Channels after the first convolution of discriminators; each further one doubles them."""
-    discriminator_stages: int = 5
-    """Convolutions of a discriminator; each halves bins and frames."""
-    dense: int = 1024
-    """Units of the dense layers of encoders and discriminators."""
-    code: int = 100
-    """Dimensions of a Gaussian code."""
     trained_on: Input = "summed"
     """Training input: the sum of the sources' magnitudes, or the mixture's magnitudes, as in separation."""
-    batch_size: int = 4
-    """Items in a batch."""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """Decay rates of Adam's moments."""
 
     FORMER_FIELDS: ClassVar[Mapping[str, object]] = {"variant": STORED_AS}
     """Field by which stored configurations of this class are told from those of the other variants of ``cass``."""
 
     def __post_init__(self) -> None:
-        sizes = ("width", "stages", "discriminator_width", "discriminator_stages", "dense", "code", "batch_size")
-        check_counts(self, sizes)
+        super().__post_init__()
         check_choice(self, "trained_on", Input)
         if self.batch_size < 2:
             raise UsageError("batch_size must be at least 2: batches are normalised")

@@ -1,4 +1,4 @@
-"""Kernel additive modelling (KAM): all that is assumed of a source is over which neighbours its spectrogram is smooth.
+"""Kernel additive modelling (KAM): tells sources by the neighbourhoods over which their spectrograms are smooth.
 
 After Liutkus, Fitzgerald, Rafii, Pardo and Daudet, "Kernel additive models for source separation" (IEEE Transactions on
 Signal Processing 62, 2014); ``kam:light`` after Liutkus, Fitzgerald and Rafii, "Scalable audio separation with light

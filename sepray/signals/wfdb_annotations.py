@@ -1,5 +1,7 @@
-"""Beats in WFDB's annotation files. They are read here, within the bounds of the file, because a damaged file makes the
-library wfdb go on for ever."""
+"""Reads beats from WFDB's annotation files, within the bounds of the file.
+
+(A damaged file makes the library wfdb go on for ever.)
+"""
 
 from __future__ import annotations
 
