@@ -6,15 +6,18 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ..contracts import SPLITS, Signal, Split, TaskData
 from ..errors import MissingLibraryError, UsageError
-from .cache import content_hash
+from . import left_out
+from .cache import cached, content_hash
 
 Samples = NDArray[np.float64]
 """Samples of a recording, ``[time]``."""
@@ -22,6 +25,7 @@ Samples = NDArray[np.float64]
 PHASES = 256
 """Samples of a pulse, from its onset to the next one's."""
 
+_LEFT_OUT = "left_out"  # name of the tensor that is kept beside those of recordings
 _HELD_OUT = 0.15  # share of the subjects for validation, and again for test
 _LEAST_CORRELATION = 0.9  # of a pulse without artefacts with the median pulse
 _MOST_PULSES = 200  # of one recording
@@ -87,6 +91,46 @@ def split_by_subject(names: Sequence[str], seed: int) -> dict[str, list[str]]:
     dealt = [list(groups)[k] for k in order]
     parts = {"test": dealt[:held_out], "validation": dealt[held_out : 2 * held_out], "train": dealt[2 * held_out :]}
     return {split: [name for subject in parts[split] for name in groups[subject]] for split in SPLITS}
+
+
+def read_once(
+    cache: Path,
+    name: str,
+    key: Mapping[str, object],
+    names: Sequence[str],
+    read: Callable[[str], NDArray[Any]],
+    skip_bad: bool,
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return recordings that are read once and kept in the cache.
+
+    Args:
+        cache: folder of the cache.
+        name: as for ``cache.cached``.
+        key: as for ``cache.cached``.
+        names: as for ``read_all``, which has the errors too.
+        read: as for ``read_all``.
+        skip_bad: as for ``read_all``.
+
+    Returns:
+        the recordings by name, and the reasons why others were left out.
+    """
+
+    def build() -> dict[str, Tensor]:
+        recordings, reasons = read_all(names, read, skip_bad)
+        if _LEFT_OUT in recordings:
+            raise UsageError(f"a recording cannot have the name {_LEFT_OUT}: rename it")
+        tensors = {own: torch.from_numpy(samples) for own, samples in recordings.items()}
+        return tensors | {_LEFT_OUT: left_out.to_tensor(list(reasons.values()))}
+
+    kept = dict(cached(cache, name, key, build))
+    reasons = left_out.from_tensor(kept.pop(_LEFT_OUT))
+    return kept, reasons
+
+
+def by_split(recordings: Mapping[str, Tensor], seed: int) -> dict[str, dict[str, Tensor]]:
+    """Return the recordings of each split by name; see ``split_by_subject``."""
+    divided = split_by_subject(list(recordings), seed)
+    return {split: {name: recordings[name] for name in names} for split, names in divided.items()}
 
 
 def read_all(

@@ -19,6 +19,7 @@ Example: ``python studies/cass_alpha_sweep.py --name fecgsyn --task.folder ~/fec
 
 from __future__ import annotations
 
+import glob
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,7 +152,8 @@ class Config:
         names = [p.as_posix().removesuffix(ending) for p in found if not is_clutter(p)]
         if not names:
             raise UsageError(f"{folder} holds no record in FECGSYN's layout: no file that ends in {ending}")
-        files = sorted(p for n in names for p in folder.glob(f"{n}_*") if p.suffix in (".hea", ".dat") and p.is_file())
+        near = (p for name in names for p in folder.glob(f"{glob.escape(name)}_*"))
+        files = sorted(p for p in near if p.suffix in (".hea", ".dat") and p.is_file())
         refuse_links(files, folder)
         key = {
             "folder": str(folder.absolute()),
@@ -159,15 +161,11 @@ class Config:
             "form": [self.channel, self.sample_rate, self.item_samples, self.skip_bad],
             "version": _VERSION,
         }
-        records = dict(cached(cache, "fecgsyn", key, lambda: self._decoded(folder, names)))
-        left_out.report(left_out.from_tensor(records.pop("left_out")), folder, len(names), "records")
-        divided = heart_records.split_by_subject(list(records), self.seed)
-        return {split: {name: records[name] for name in own} for split, own in divided.items()}
-
-    def _decoded(self, folder: Path, names: list[str]) -> dict[str, Tensor]:
-        decoded, reasons = heart_records.read_all(names, lambda name: self._simulation(folder, name), self.skip_bad)
-        tensors = {name: torch.from_numpy(samples) for name, samples in decoded.items()}
-        return tensors | {"left_out": left_out.to_tensor(list(reasons.values()))}
+        records, reasons = heart_records.read_once(
+            cache, "fecgsyn", key, names, lambda name: self._simulation(folder, name), self.skip_bad
+        )
+        left_out.report(reasons, folder, len(names), "records")
+        return heart_records.by_split(records, self.seed)
 
     def _simulation(self, folder: Path, name: str) -> NDArray[np.float32]:
         """Return one simulation's signals ``[maternal, fetal or noise; time]`` at the task's rate."""

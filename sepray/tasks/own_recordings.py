@@ -36,7 +36,7 @@ from torch import Tensor
 
 from ..contracts import SPLITS, Augmentation, Signal, Split, TaskData
 from ..data import heart_records, left_out, limits, varied_ecg
-from ..data.cache import cached, content_hash, file_digests, item_digests
+from ..data.cache import content_hash, file_digests, item_digests
 from ..data.mixing import recording_folders
 from ..errors import UsageError
 from ..signal_checks import check_source_names
@@ -173,15 +173,11 @@ class Config:
             ],
             "version": _VERSION,
         }
-        read = dict(cached(cache, "own-recordings", key, lambda: self._read_all(found)))
-        left_out.report(left_out.from_tensor(read.pop("left_out")), folder, len(found), "recordings")
-        divided = heart_records.split_by_subject(list(read), self.seed)
-        return {split: {name: read[name] for name in own} for split, own in divided.items()}
-
-    def _read_all(self, found: Mapping[str, Mapping[str, Path]]) -> dict[str, Tensor]:
-        read, reasons = heart_records.read_all(list(found), lambda name: self._read(found[name]), self.skip_bad)
-        tensors = {name: torch.from_numpy(samples) for name, samples in read.items()}
-        return tensors | {"left_out": left_out.to_tensor(list(reasons.values()))}
+        recordings, reasons = heart_records.read_once(
+            cache, "own-recordings", key, list(found), lambda name: self._read(found[name]), self.skip_bad
+        )
+        left_out.report(reasons, folder, len(found), "recordings")
+        return heart_records.by_split(recordings, self.seed)
 
     def _read(self, files: Mapping[str, Path]) -> NDArray[np.float32]:
         """Return the mixture and its sources ``[1 + source, channel, time]``.

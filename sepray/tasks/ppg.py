@@ -32,7 +32,7 @@ from torch import Tensor
 
 from ..contracts import SPLITS, Split, TaskData, units_of_items
 from ..data import heart_records, left_out, limits, pulse_waves
-from ..data.cache import cached, item_digests
+from ..data.cache import item_digests
 from ..data.heart_records import PHASES
 from ..disk.files import is_clutter, refuse_links
 from ..errors import UsageError
@@ -158,15 +158,11 @@ class Config:
             "seed": self.seed,
             "version": _VERSION,
         }
-        pulses = dict(cached(cache, "ppg-pulses", key, lambda: self._extracted(files)))
-        left_out.report(left_out.from_tensor(pulses.pop("left_out")), folder, len(files), "recordings")
-        divided = heart_records.split_by_subject(list(pulses), self.seed)
-        return {split: {name: pulses[name] for name in names} for split, names in divided.items()}
-
-    def _extracted(self, files: dict[str, Path]) -> dict[str, Tensor]:
-        pulses, reasons = heart_records.read_all(sorted(files), lambda name: self._pulses(files[name]), self.skip_bad)
-        tensors = {name: torch.from_numpy(own) for name, own in pulses.items()}
-        return tensors | {"left_out": left_out.to_tensor(list(reasons.values()))}
+        pulses, reasons = heart_records.read_once(
+            cache, "ppg-pulses", key, sorted(files), lambda name: self._pulses(files[name]), self.skip_bad
+        )
+        left_out.report(reasons, folder, len(files), "recordings")
+        return heart_records.by_split(pulses, self.seed)
 
     def _pulses(self, path: Path) -> NDArray[np.float32]:
         """Return the pulses of a recording without artefacts, ``[pulse, phase]``."""

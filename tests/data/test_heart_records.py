@@ -1,5 +1,7 @@
 """The pulses in a PPG; who goes to which split."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,22 @@ def test_bad_recordings_are_left_out_on_request_and_copies_always() -> None:
         heart_records.read_all(["a", "bad"], read, skip_bad=False)
     with pytest.raises(UsageError, match=r"^bad is cut short$"):
         heart_records.read_all(["bad"], read, skip_bad=True)
+
+
+def test_recordings_are_read_once_and_none_has_the_name_of_what_is_kept_beside_them(tmp_path: Path) -> None:
+    read = []
+
+    def samples(name: str) -> np.ndarray:
+        read.append(name)
+        return np.full(3, float(len(read)))
+
+    for _ in range(2):
+        found, reasons = heart_records.read_once(tmp_path, "x", {"a": 1}, ["s1_a", "s2_a", "s3_a"], samples, False)
+        assert {name: own.tolist() for name, own in found.items()} == {f"s{k}_a": [k] * 3 for k in (1, 2, 3)}
+    assert (reasons, read) == ([], ["s1_a", "s2_a", "s3_a"])
+    assert sorted(name for own in heart_records.by_split(found, 0).values() for name in own) == sorted(found)
+    with pytest.raises(UsageError, match=r"^a recording cannot have the name left_out: rename it$"):
+        heart_records.read_once(tmp_path, "x", {"a": 2}, ["s1", "left_out"], samples, False)
 
 
 def test_pulses_run_from_onset_to_onset_without_artefacts() -> None:

@@ -89,6 +89,13 @@ def test_data_depend_on_the_seed_and_not_on_the_place(config: Config, tmp_path: 
     assert replace(config, folder=str(moved), seed=1).load(tmp_path / "cache").fingerprint != fingerprint
 
 
+def test_records_that_change_are_read_again_in_folders_of_any_name(config: Config, tmp_path: Path) -> None:
+    moved = (Path(config.folder) / "sub01" / "snr00dB").rename(Path(config.folder) / "sub01" / "[1]")
+    fingerprint = config.load(tmp_path / "cache").fingerprint
+    _write(moved, "sub01_snr00dB_l1_c0", "mecg", -0.3 * _beats(75))
+    assert config.load(tmp_path / "cache").fingerprint != fingerprint
+
+
 def test_damaged_records_are_refused_or_left_out(
     config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
