@@ -55,7 +55,8 @@ def resampled(samples: Samples, rate: float, new_rate: float) -> Samples:
     """Return samples at another rate, by a polyphase filter without delay."""
     from scipy.signal import resample_poly
 
-    ratio = Fraction(new_rate / rate).limit_denominator(10_000)
+    exact = Fraction(new_rate / rate)
+    ratio = exact.limit_denominator(10_000) or exact.limit_denominator(100_000)
     changed: Samples = resample_poly(samples, ratio.numerator, ratio.denominator, padtype="line")
     return changed
 

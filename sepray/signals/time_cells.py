@@ -111,6 +111,8 @@ def time_of(cell: str, decimal: str = ".") -> tuple[float, float] | None:
 def number(cell: str, decimal: str = ".") -> float | None:
     """Return the number in a cell, as an ``int`` where it has many digits; None if there is none."""
     text = cell.strip().replace(MINUS, "-")
+    if "_" in text:  # which Python takes for a mark between digits: 1_1 is a name
+        return None
     if decimal == ",":
         if "." in text:
             return None

@@ -16,6 +16,7 @@ def test_another_rate_keeps_the_signal() -> None:
     found = heart_records.resampled(slow, 250, 128)
     assert len(found) == 512
     np.testing.assert_allclose(found[20:-20], np.sin(2 * np.pi * 1.5 * np.arange(512) / 128)[20:-20], atol=2e-3)
+    assert len(heart_records.resampled(np.zeros(100_000), 4e6, 128)) == 4  # a 31,250th of the rate
 
 
 def test_subjects_are_dealt_whole_by_the_seed_alone() -> None:

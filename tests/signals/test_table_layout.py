@@ -17,6 +17,12 @@ def laid_out(folder, text):
         return layout, list(layout.rows(lines, "x.csv"))
 
 
+def test_numbers_joined_by_an_underscore_are_names(tmp_path):
+    layout, rows = laid_out(tmp_path, "1_1,1_2\n0.5,2.5\n0.25,2.5\n")
+    assert (layout.header, layout.labels) == (1, ("1_1", "1_2"))
+    assert rows == [(2, ["0.5", "2.5"]), (3, ["0.25", "2.5"])]
+
+
 @pytest.mark.parametrize("before", ["1,2,3\n", "a note\n1,2,3\n4,5,6\n"])
 def test_columns_are_those_of_most_rows_and_lines_before_them_are_passed_over(tmp_path, before):
     data = [[f"{k}.5", f"{-k}.25"] for k in range(6)]
