@@ -10,7 +10,7 @@ instrument   voice    spectrum                                               env
 ===========  =======  =====================================================  ==================================
 
 The harmony is a random walk through the chords of a random major key, one every 0.3 to 0.7 s. Every voice moves to the
-nearest tone of the next chord that lies in its range and below the voice above, the bass to the root; so parts share
+nearest tone of the next chord that lies in its range and below the voice above, the bass to the root. So parts share
 partials, move together, and differ by timbre and register as in a chorale.
 """
 

@@ -1,6 +1,6 @@
 """Beats of hearts in closed form: every shape and polarity that a lead may show, unlike one model heart's.
 
-A beat is a sum of five Gaussians, P, Q, R, S and T, whose places, widths and amplitudes are drawn for each item: so a
+A beat is a sum of five Gaussians, P, Q, R, S and T, whose places, widths and amplitudes are drawn for each item. So a
 separator learns what beats have in common and not one shape. All lengths are in seconds, amplitudes in units of the R
 peak; every function draws uniformly unless it says otherwise, and takes all items at once.
 
@@ -45,7 +45,7 @@ FETAL_P, FETAL_T = 0.6, 0.4  # amplitude, of an adult's
 EARLY: Range = (0.6, 0.8)  # period before an ectopic beat; the one after it is as much longer
 ECTOPIC_WIDTH: Range = (1.6, 2.2)  # of the QRS of an ectopic beat, which has no P, and T of the other sign
 
-_OF_ECTOPIC = (0.0, 1.0, 1.0, 1.0, -1.0)  # factor of the amplitudes of P, Q, R, S, T in an ectopic beat
+_ECTOPIC_FACTORS = (0.0, 1.0, 1.0, 1.0, -1.0)  # factor of the amplitudes of P, Q, R, S, T in an ectopic beat
 _REACH = 0.75  # seconds from the R peak beyond which a beat is zero
 
 
@@ -159,34 +159,34 @@ def seen_by_leads(random: np.random.Generator, shape: Shapes, fetal: bool, leads
     return replace(shape, amplitudes=directions @ components)
 
 
-def widenings(random: np.random.Generator, of: Rhythm) -> Array:
+def widenings(random: np.random.Generator, rhythm: Rhythm) -> Array:
     """Return the factors by which QRS complexes are wider, ``[item, beat]``: 1 except for ectopic beats."""
-    widths: Array = np.where(of.ectopic, random.uniform(*ECTOPIC_WIDTH, of.ectopic.shape), 1.0)
+    widths: Array = np.where(rhythm.ectopic, random.uniform(*ECTOPIC_WIDTH, rhythm.ectopic.shape), 1.0)
     return widths
 
 
-def complexes(of: Rhythm, shape: Shapes, widening: Array, seconds: float) -> Array:
+def complexes(rhythm: Rhythm, shape: Shapes, widening: Array, seconds: float) -> Array:
     """Return when there are QRS complexes, ``[item, beat]`` in seconds, NaN where there is none in the item.
 
     The time of a complex is the centre of the energies of Q, R and S over all leads, wherever the highest peak is: R
     may be as small as a tenth of S. (A Gaussian's energy is in proportion to its squared amplitude times its width.) In
     a wider complex (``widenings``) the centre lies farther from R.
     """
-    amplitudes = shape.amplitudes.reshape(len(of.times), -1, len(_OF_ECTOPIC))[:, :, 1:4]
+    amplitudes = shape.amplitudes.reshape(len(rhythm.times), -1, len(_ECTOPIC_FACTORS))[:, :, 1:4]
     energies = np.square(amplitudes).sum(axis=1) * shape.widths[:, 1:4]
     offset = (energies * shape.centres[:, 1:4]).sum(axis=1) / energies.sum(axis=1)
-    times: Array = of.times + offset[:, None] * widening
-    times[(times < 0) | (times >= seconds) | (of.amplitudes <= 0)] = np.nan
+    times: Array = rhythm.times + offset[:, None] * widening
+    times[(times < 0) | (times >= seconds) | (rhythm.amplitudes <= 0)] = np.nan
     return times
 
 
-def drawn(of: Rhythm, shape: Shapes, widening: Array, rate: float, samples: int) -> Array:
+def drawn(rhythm: Rhythm, shape: Shapes, widening: Array, rate: float, samples: int) -> Array:
     """Return signals of the beats, ``[item, lead, time]``, from ``MARGIN`` before the items' start on.
 
     They are ``[item, time]`` where the amplitudes of ``shape`` are ``[item, wave]``.
 
     Args:
-        of: the beats.
+        rhythm: the beats.
         shape: their shapes.
         widening: factors by which their QRS complexes are wider (``widenings``).
         rate: samples a second.
@@ -194,22 +194,22 @@ def drawn(of: Rhythm, shape: Shapes, widening: Array, rate: float, samples: int)
     """
     reach = round(_REACH * rate)
     around = np.arange(-reach, reach + 1)
-    amplitudes = shape.amplitudes.reshape(len(of.times), -1, len(_OF_ECTOPIC))
+    amplitudes = shape.amplitudes.reshape(len(rhythm.times), -1, len(_ECTOPIC_FACTORS))
     leads = amplitudes.shape[1]
-    signal: Array = np.zeros((leads, len(of.times), samples + 2 * reach))
-    rows = np.arange(len(of.times))[:, None]
-    for beat in range(of.times.shape[1]):
-        time = (of.times[:, beat, None] + MARGIN) * rate
+    signal: Array = np.zeros((leads, len(rhythm.times), samples + 2 * reach))
+    rows = np.arange(len(rhythm.times))[:, None]
+    for beat in range(rhythm.times.shape[1]):
+        time = (rhythm.times[:, beat, None] + MARGIN) * rate
         centre = np.clip(np.rint(time).astype(np.int64), 0, samples - 1)
         since = (centre + around - time) / rate
-        odd, wide = of.ectopic[:, beat], widening[:, beat]
-        for wave, of_ectopic in enumerate(_OF_ECTOPIC):
+        odd, wide = rhythm.ectopic[:, beat], widening[:, beat]
+        for wave, factor in enumerate(_ECTOPIC_FACTORS):
             stretch = wide if wave in (1, 2, 3) else np.ones_like(wide)
             deviation = since - (shape.centres[:, wave] * stretch)[:, None]
             deviation /= (shape.widths[:, wave] * stretch)[:, None]
             form = np.exp(-0.5 * np.square(deviation))
             for lead in range(leads):
-                amplitude = amplitudes[:, lead, wave] * of.amplitudes[:, beat] * np.where(odd, of_ectopic, 1.0)
+                amplitude = amplitudes[:, lead, wave] * rhythm.amplitudes[:, beat] * np.where(odd, factor, 1.0)
                 signal[lead, rows, centre + reach + around] += amplitude[:, None] * form
     inside = signal[..., reach : reach + samples]
     return inside[0] if shape.amplitudes.ndim == 2 else inside.swapaxes(0, 1)

@@ -5,9 +5,9 @@ CycleGAN (Zhu et al. 2017) with audio as a "one-dimensional image". All signals 
 
 The paper says that convolutions are strided and one-dimensional; the sizes are those of its notebook (two stride-4
 convolutions, 8 residual blocks, nearest-neighbour upsampling, about 5.9 million weights). Neither source gives kernels
-and widths, nor anything about the discriminator. Chosen here, so that the default generator has 5.87 million weights:
-64 channels, doubled by each strided convolution; kernels of 15 at both ends, of 8 with stride 4, of 7 after upsampling,
-of 5 in the blocks. There is no output activation, since samples in units of the mixture's level go beyond 1.
+and widths, nor anything about the discriminator. Chosen here are 64 channels, doubled by each strided convolution, and
+kernels of 15 at both ends, of 8 with stride 4, of 7 after upsampling and of 5 in the blocks. So the default generator
+has 5.87 million weights. There is no output activation, since samples in units of the mixture's level go beyond 1.
 
 Normalisation is InstanceNorm, as in CycleGAN, written as a GroupNorm with one group for each channel: this has no
 running statistics, which would change in the forward pass, as ``torch.func`` forbids.

@@ -12,23 +12,26 @@ the power of 0.3 (section 4.2); their mask is expanded to all bins and to uncomp
 ``(m y^0.3)^(1/0.3)`` makes it ``m^(1/0.3)``. They see images as they are. D is DCGAN's (4x4 convolutions with stride 2,
 the filters doubled at each); each layer is divided by its spectral norm, and there is no other normalisation.
 
-Spectral normalisation (Miyato et al. 2018, algorithm 1) estimates the norm by one power iteration at each update of D,
-from a vector that it keeps from one update to the next and that starts at random. As in that paper no gradient flows
-through the vectors. The mask's update makes an iteration too, but does not keep its vector.
+Spectral normalisation (Miyato et al. 2018, algorithm 1) estimates the norm by one power iteration at each update of D.
+It starts from a vector that is kept from one update to the next, at first a random one. As in that paper no gradient
+flows through the vectors. The mask's update makes an iteration too, but does not keep its vector.
 
 The mask network's convolutions are followed by ReLU for sounds (A.2), and by DiscoGAN's leaky ReLU for images (A.1).
 
-Chosen here, where the paper is silent: D is updated first, then m, on the same batch; D's last layer is one linear
-score of the whole item; all levels are divided by that of the training mixtures, so that the unit of a recording does
-not matter; the learning rates, and betas (0.5, 0.999), are DCGAN's.
+Chosen here, where the paper is silent:
 
-D asks for whole digits, so masks of images go towards 0 and 1: on MNIST (32 x 32, 800 mixtures) their mean is 0.54
+- D is updated first, then m, on the same batch.
+- D's last layer is one linear score of the whole item.
+- All levels are divided by that of the training mixtures, so that the unit of a recording does not matter.
+- The learning rates, and betas (0.5, 0.999), are DCGAN's.
+
+D asks for whole digits, so masks of images go towards 0 and 1. On MNIST (32 x 32, 800 mixtures) their mean is 0.54
 where the mixture is bright, with a standard deviation of 0.35. Where sources do not overlap, a mask of zeros and ones
 has a smaller error than half of the mixture only if less than a quarter of the energy goes to the wrong source. After
 20 epochs (1,000 updates) the PSNR is 14.4 dB, 1.8 below half of the mixture, as if 38% of the energy went to the wrong
 source. With a magnitude weight of 0.1 it is 14.7 dB, with learning rates of 1e-3 14.7, and with 1e-3 for the mask alone
-15.0. The training is too short: with 2,400 mixtures and 1e-3 for the mask it reaches 15.8 dB after 1,950 updates, and
-after 3,900 the 16.2 dB of half of the mixture (SSIM 0.80, that of half 0.76). The paper's 17.8 dB (table 1) is of
+15.0. The training is too short. With 2,400 mixtures and 1e-3 for the mask it reaches 15.8 dB after 1,950 updates. After
+3,900 it has the 16.2 dB of half of the mixture (SSIM 0.80, that of half 0.76). The paper's 17.8 dB (table 1) is of
 12,000 mixtures and an unstated number of epochs.
 """
 

@@ -1,13 +1,17 @@
 """CASS: cross adversarial source separation via autoencoders (Ong, Chui and Yang).
 
-Hyperparameters make it one of three methods: the baseline autoencoders (Fig. 1; ``adversarial = 0``), CASS (Fig. 2;
-eq. 7 and 8) or CASS with cross adversarial training (Fig. 3; eq. 9; any ``cross`` weight above 0). The code that the
-authors published is another method, the configuration ``cass:published`` (``cass_published``).
+Hyperparameters make it one of three methods:
+
+- the baseline autoencoders (Fig. 1): ``adversarial = 0``;
+- CASS (Fig. 2; eq. 7 and 8): all ``cross`` weights 0;
+- CASS with cross adversarial training (Fig. 3; eq. 9): any ``cross`` weight above 0.
+
+The code that the authors published is another method, the configuration ``cass:published`` (``cass_published``).
 
 Each source i has an encoder and a decoder, together AE_i, and a discriminator D_i, each a ResNet-9. Chosen here, where
-the paper is silent: Adam; the mean square over all items, channels, bins and frames; one update of all autoencoders,
-then one of all discriminators on the same batch and on the estimates made before the autoencoders moved (one forward
-pass, not two); GroupNorm in place of batch normalisation.
+the paper is silent: Adam; the mean square over all items, channels, bins and frames; GroupNorm in place of batch
+normalisation. A step is one update of all autoencoders, then one of all discriminators on the same batch. These see the
+estimates made before the autoencoders moved: one forward pass, not two.
 
 The paper gives no sizes for its ECG signals. The default frames are short (0.11 s at 128 Hz, 8 bins): two beats that
 would share a longer frame lie in different ones, and the fetal error is lowest. Weights, losses and separation are
@@ -16,7 +20,7 @@ float32; in training the networks may run in bfloat16 (``precision``; benchmarks
 Levels. An item's mixture is divided by its root mean square before the transform, so that the unit of a recording does
 not matter. Each source's spectrogram is divided by the root mean square, over the training sources, of that source's
 spectrograms. So the squared error of a source of a tenth of the amplitude weighs the same against its adversarial
-term; with plain amplitudes it would be a hundredth, lost beside the cross entropy of any beta. A discriminator sees
+term. With plain amplitudes it would be a hundredth, lost beside the cross entropy of any beta. A discriminator sees
 estimates of other sources in *their* units: it has to tell them by their form, not by their level.
 
 Beyond the paper, and off by default: critics may have other losses (``critic_losses``), see the mixture beside the

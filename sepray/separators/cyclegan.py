@@ -10,9 +10,9 @@ pair of generators and a pair of discriminators, independent of the others' but 
                      + adversarial_weight (L_adv(D_A(e)) + L_adv(D_B(G_A2B(e))))
     discriminators:  D_A: real s, fake e;  D_B: real m, fake G_A2B(e)
 
-where ``objective`` chooses L_adv and the discriminators' losses: the relativistic average least squares of the
-authors' notebook, or the equations of section 3.2, whose ``1 - log D`` is read as ``log(1 - D)`` (see
-``networks.waveform``). The weights 0.5, 10 and 1, Adam's learning rates and the batch size are the notebook's.
+Here ``objective`` chooses L_adv and the discriminators' losses (``networks.waveform``): the relativistic average least
+squares of the authors' notebook, or the equations of section 3.2, whose ``1 - log D`` is read as ``log(1 - D)``. The
+weights 0.5, 10 and 1, Adam's learning rates and the batch size are the notebook's.
 
 What the text leaves open, and what is chosen here:
 
@@ -22,13 +22,13 @@ What the text leaves open, and what is chosen here:
   al., ``cycle_weight |G_B2A(G_A2B(s)) - s|_1``, and D_B then sees ``G_A2B(s)``.
 - |.|_1 is the mean over items, channels and samples.
 - Levels: mixtures and sources are divided by the root mean square of all training mixtures together, so that no
-  discriminator can tell estimates by their loudness; in separation a mixture is divided by its own level.
+  discriminator can tell estimates by their loudness. In separation a mixture is divided by its own level.
 - A step updates all generators, then all discriminators on the same windows and on what the generators made before
   their update. Mixture and sources of a step are independent items; their windows are drawn independently.
 - The estimate of a source that is not ``wanted`` is a share of the rest (``WaveformSeparator.separate``).
 
 The authors find the output of this method to be "more of domain transfer" than the component of the mixture (section
-4): only the cycle ties an estimate to its mixture, and a cycle can hide in the estimate what it has to restore. The
+4). Only the cycle ties an estimate to its mixture, and a cycle can hide in the estimate what it has to restore. The
 same was found here, on notes and bursts: with the weights above and narrow networks, minutes of training did not make
 an estimate better than its mixture. What did separate: ``shortcut``, a small cycle weight, a large identity weight and
 discriminators that see small details (``discriminator_stages = 1``). With two stages bursts gained 1 to 2 dB, and lost

@@ -13,10 +13,10 @@ v_j, and A_j mixes them into the channels. The mixture is the sum of all images 
 
 1. Training: spectral patterns W_j from samples of source j in no mixture, by NMF of their power with the Itakura-Saito
    divergence, which is that of the Gaussian model.
-2. A new mixture: W_j stays. Each iteration takes the expectations of the subsources' covariances, then updates the
-   activations G_j and the filter u_j (hat-shaped bands E of equal width in mel, which fit the patterns to another
-   instrument, voice or room) by multiplicative updates towards them, and the mixing ``A = R_xs R_ss^-1``: real and
-   summed over frequencies (instantaneous), or in each of them (convolutive).
+2. A new mixture: W_j stays. Each iteration takes the expectations of the subsources' covariances. Multiplicative
+   updates then move the activations G_j and the filter u_j towards them. (The filter has hat-shaped bands E of equal
+   width in mel, and fits the patterns to another instrument, voice or room.) Last comes the mixing
+   ``A = R_xs R_ss^-1``: real and summed over frequencies (instantaneous), or in each of them (convolutive).
 3. The estimates are those of the multichannel Wiener filter without the noise. They sum to the mixture: what rounding
    leaves goes to all sources alike.
 

@@ -17,8 +17,8 @@ The generators' images are the paper's: for sounds 64 mel bands and 64 frames of
 Chosen here, where the paper is silent or its way cannot be taken:
 
 - The norm. The paper used a perceptual loss on VGG features for shoes and bags (4.1.2) and names none elsewhere. VGG's
-  weights would have to be downloaded, so ``loss`` is the L1 distance of Laplacian pyramids, which the underlying GLO
-  method (Bojanowski et al. 2018) uses where it has no perceptual loss, or plain L1 or L2.
+  weights would have to be downloaded. So ``loss`` is plain L1 or L2, or by default the L1 distance of Laplacian
+  pyramids, which the underlying GLO method (Bojanowski et al. 2018) uses where it has no perceptual loss.
 - The ball. A step of Adam may leave it. Generators get the point of the ball that is nearest to the learned vector, and
   the gradient at that point is handed to the vector: gradient descent with lazy projection. (Projecting the vector
   itself would need a step after each update; both ways are the same while a vector is inside.) In separation the codes

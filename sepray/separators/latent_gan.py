@@ -1,7 +1,7 @@
 """Latent GAN: generative adversarial source separation (Subakan and Smaragdis 2017), from samples of each source.
 
-Each of the K >= 2 sources has its own GAN of single frames s of a magnitude spectrogram: a generator G_k of two layers,
-each followed by softplus, which takes a Gaussian code h, and a critic D_k of two layers with a tanh. Training, for
+Each of the K >= 2 sources has its own GAN of single frames s of a magnitude spectrogram. Its generator G_k takes a
+Gaussian code h, and has two layers, each followed by softplus. Its critic D_k has two layers with a tanh. Training, for
 every k::
 
     critic:     min  E[D_k(G_k(h))] - E[D_k(s)] + gradient_penalty E[(|grad D_k| - 1)^2]
@@ -17,8 +17,8 @@ magnitudes (up to a constant), the critics' scores, and the change from each fra
 ``g_k / r`` of the mixture's spectrum (``reconstruction = "mask"``), or g_k with the mixture's phase (``"magnitude"``).
 
 The method is known here from its description in the S-SepGAN report (2.4.1) and from facts about the authors' public
-code: 400 epochs of training, 2000 updates of the codes, Adam at 1e-3 for both, a first beta of 0.5, the mean over bins
-in the likelihood, and a weight of the critics' score that is swept from 2^-8 to 2. Chosen where both are silent:
+code. These are 400 epochs of training, 2000 updates of the codes, Adam at 1e-3 for both with a first beta of 0.5, the
+mean over bins in the likelihood, and a sweep of the critics' weight from 2^-8 to 2. Chosen where both are silent:
 
 - The objective. The paper reports a Wasserstein GAN, and its code has a standard one too: ``objective`` chooses. The
   slope of Wasserstein critics is limited by a gradient penalty (Gulrajani et al. 2017) instead of the code's clipped

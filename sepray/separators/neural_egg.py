@@ -14,10 +14,13 @@ The first estimates (``start``) are a share C of the mixtures (``"constant"``), 
 training mixtures (with ``glo_masking`` the paper's FT). The platform trains or loads that separator and gives its
 estimates as ``data["start"]``; this module knows no other separator.
 
-Chosen here, where the paper is silent: pairs are drawn at each step within the batch; sounds are added as signals,
-before their magnitudes are taken, so that a synthetic mixture has the interference of a true one; the error is the mean
-over all bins and frames, in units of its mixture's root mean square. The learning rate is 0.01 in the text, 0.001 in
-the code.
+Chosen here, where the paper is silent:
+
+- Pairs are drawn at each step within the batch.
+- Sounds are added as signals, before their magnitudes are taken, so that a synthetic mixture has the interference of a
+  true one.
+- The error is the mean over all bins and frames, in units of its mixture's root mean square.
+- The learning rate is 0.01 in the text, 0.001 in the code.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Chosen here:
 
 - Multiplicative updates (Lee and Seung 2001) instead of the paper's active-set solver: products of matrices over all
   columns at once.
-- The sparsity is ``alpha sum_k |w_k| sum_n z_kn``, an L1 norm on the activations of bases of unit length: the objective
+- The sparsity is ``alpha sum_k |w_k| sum_n z_kn``, an L1 norm on the activations of bases of unit length. The objective
   never increases under the updates below, and moving a factor from a basis to its activations does not change it.
   (Eq. 12 has the square of an L1 norm of W. It is from Kim and Park 2007, who pair it with a bound on the other factor;
   without a bound it sends W to zero and Z to infinity.)

@@ -1,8 +1,8 @@
 """Oracles: estimates by ideal masks and true magnitudes, computed from the true sources.
 
-They are yardsticks by which the other methods' figures can be judged: the ideal ratio mask, the phase-sensitive mask
-(Erdogan et al. 2015), and the true magnitudes with the mixture's phase, on an STFT with a Hann window
-(``signals.ideal_masks`` has the equations). Only the phase-sensitive mask is a bound, and for masks alone: in each bin
+They are yardsticks for other methods' figures: the ideal ratio mask, the phase-sensitive mask (Erdogan et al. 2015),
+and the true magnitudes with the mixture's phase, on an STFT with a Hann window. (``signals.ideal_masks`` has the
+equations.) Only the phase-sensitive mask is a bound, and for masks alone: in each bin
 no other mask in 0..1 has a smaller squared error. The other two can be beaten by methods of masks and of magnitudes;
 the phase-sensitive mask does so in ``notes_and_bursts``. An oracle gets the true sources through ``contracts.Oracle``,
 only where it is scored against them. It runs through a study and has its row in tables, but is never packaged,

@@ -16,15 +16,16 @@ sources in independent orders (``Supervision.SEMI_PAIRED``). Defaults are the pu
 items of two seconds are the published 64 frames. What the text leaves open, and what is chosen here:
 
 - Squared errors are means over channels, bins and frames, summed over sources. f, L_s and the critics work on
-  log(1 + magnitude); L_add compares magnitudes themselves, since those nearly add up and their logarithms do not.
+  log(1 + magnitude). L_add compares magnitudes themselves, since those nearly add up and their logarithms do not.
 - Mixtures and sources, paired or not, are divided by the root mean square of all training mixtures, so that no critic
-  can tell estimates by their loudness; in separation a mixture is divided by its own level, so that any unit is taken.
+  can tell estimates by their loudness. In separation a mixture is divided by its own level, so that any unit is taken.
 - Estimates are magnitudes behind a ReLU, with the mixture's phase; masks would add up whatever the network does. They
   start near the mixture, since a ReLU that is shut has no gradient.
-- Critics: ``critic_layers`` 4x4 convolutions of stride 2 that double the channels, LeakyReLU(0.2), the sum over all
-  positions divided by the root of their number (so that the slope hardly depends on an item's length), a hidden layer
-  of 32 units and a linear one without bias. Their weights start as He et al. (2015) propose. There is no normalisation,
-  here or in the U-Net. A step is ``critic_steps`` updates of the critics, then one of the separator.
+- Critics have ``critic_layers`` 4x4 convolutions of stride 2 that double the channels, with LeakyReLU(0.2). Then come
+  the sum over all positions, a hidden layer of 32 units and a linear one without bias. The sum is divided by the root
+  of the number of positions, so that the slope hardly depends on an item's length. Weights start as He et al. (2015)
+  propose. There is no normalisation, here or in the U-Net. A step is ``critic_steps`` updates of the critics, then one
+  of the separator.
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """S-SepGAN: one generator and one discriminator that also rejects mixtures, on waveforms (ElAraby, Ni and Vu Tran).
 
 "S-SepGAN - GAN based music source separation", section 3.3: learned from mixtures paired with their sources. Each
-wanted source s has a generator G, which turns the mixture m into it, and a discriminator D, which tells s from G(m);
-both are independent of the other sources' but for the order of the batches. With the weights of the authors' notebook::
+wanted source s has a generator G, which turns the mixture m into it, and a discriminator D, which tells s from G(m).
+Both are independent of the other sources' but for the order of the batches. With the weights of the authors' notebook::
 
     generator:      identity_weight |G(s) - s|_1 + adversarial_weight L_adv(D(G(m))) + paired_weight |G(m) - s|_1
     discriminator:  real s, fake G(m), and fake m with ``rejection_weight``
 
-where ``objective`` chooses L_adv and the discriminator's loss: the relativistic average least squares of the notebook,
-or the equation of section 3.3, ``log D(s) + [1 - log D(G(m))] + [1 - log D(m)]``, read as ``log(1 - D)`` and maximised
-(see ``networks.waveform``, ``discriminator_loss`` and ``adversarial_loss``).
+Here ``objective`` chooses L_adv and the discriminator's loss (``networks.waveform``): the relativistic average least
+squares of the notebook, or the equation of section 3.3. That is ``log D(s) + [1 - log D(G(m))] + [1 - log D(m)]``, with
+``1 - log D`` read as ``log(1 - D)``, and maximised.
 
 What the text leaves open, and what is chosen here:
 
@@ -26,7 +26,7 @@ What the text leaves open, and what is chosen here:
 - A source that is not ``wanted`` has no generator: its estimate is a share of the rest
   (``WaveformSeparator.separate``).
 
-Silence has almost the least mean absolute error for a source that rests most of the time: on notes and bursts a narrow
+Silence has almost the least mean absolute error for a source that rests most of the time. On notes and bursts a narrow
 generator of the bursts gave silence for minutes of training, while a generator of the notes soon removed the bursts.
 ``shortcut`` helps there.
 """

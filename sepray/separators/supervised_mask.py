@@ -2,13 +2,17 @@
 
 "Neural separation of observed and unobserved distributions" (under review for ICLR 2019), eq. 1 and 9, section 4
 ("fully supervised baseline") and appendix A. With both sources known, synthetic mixtures ``y_jk = b_j + x_k`` are made
-of random pairs, and the mask network is trained to regress the observed source b, ``min E |y m(y) - b|``; the other
+of random pairs, and the mask network is trained to regress the observed source b, ``min E |y m(y) - b|``. The other
 estimate is the rest of the mixture. Networks, their input and the loss are those of ``neural_egg``, which knows only b.
 
-Chosen here, where the paper is silent: pairs are drawn at each step within the batch, and sounds are added as signals,
-before their magnitudes are taken, so that a synthetic mixture has the interference of a true one; the error is the mean
-over all bins and frames, in units of its mixture's root mean square. Where sources have fewer channels than the mixture
-(``Signal.component_channels``) they do not make one: then the task's own mixtures are learned from.
+Chosen here, where the paper is silent:
+
+- Pairs are drawn at each step within the batch.
+- Sounds are added as signals, before their magnitudes are taken, so that a synthetic mixture has the interference of a
+  true one.
+- The error is the mean over all bins and frames, in units of its mixture's root mean square.
+- Sources with fewer channels than the mixture (``Signal.component_channels``) make no mixture: then the task's own
+  mixtures are learned from.
 """
 
 from __future__ import annotations

@@ -156,8 +156,8 @@ def disturbances(blocks: Iterable[Block], frames: int, lowest: float) -> Disturb
 
 
 def _usual(heights: Signal) -> float:
-    heard = heights[heights > 0]
-    return float(np.percentile(heard, _USUAL, method="nearest")) if len(heard) else 0.0
+    positive = heights[heights > 0]
+    return float(np.percentile(positive, _USUAL, method="nearest")) if len(positive) else 0.0
 
 
 def _running_median(signal: Signal, half: int) -> Signal:

@@ -108,7 +108,7 @@ def read_rates(folder: Path) -> dict[str, Row]:
                 raise RecordingError(f"{path} is no table of rates: it has {columns} columns")
             for row in reader:
                 name = PurePosixPath((row["record"] or "").strip().replace("\\", "/")).as_posix()
-                leads = known.of(row.get("leads") or "", f"{path}, line {reader.line_num}")
+                leads = known.read(row.get("leads") or "", f"{path}, line {reader.line_num}")
                 rate = _rate(row["rate"], f"{path}, line {reader.line_num}")
                 one = Row({(row["source"] or "").strip(): rate}, leads)
                 rows[name] = _merged(rows.get(name), one, f"{path}, line {reader.line_num}")
@@ -248,16 +248,16 @@ class _Leads:
     """The leads of a table's rows; each text is read once, because a few letters may stand for thousands of leads."""
 
     def __init__(self) -> None:
-        self._of: dict[str, tuple[int, ...]] = {}
+        self._known: dict[str, tuple[int, ...]] = {}
         self._total = 0
 
-    def of(self, text: str, where: str) -> tuple[int, ...]:
-        if text not in self._of:
-            self._of[text] = _leads(text, where)
-            self._total += len(self._of[text])
+    def read(self, text: str, where: str) -> tuple[int, ...]:
+        if text not in self._known:
+            self._known[text] = _leads(text, where)
+            self._total += len(self._known[text])
             if self._total > _MOST_LEADS_IN_ALL:
                 raise RecordingError(f"{where}: there are more than {_MOST_LEADS_IN_ALL} leads up to here")
-        return self._of[text]
+        return self._known[text]
 
 
 def _leads(text: str, where: str) -> tuple[int, ...]:

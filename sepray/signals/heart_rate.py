@@ -1,9 +1,9 @@
 """The heart rate of ECG and PPG, from their periodicity. Imports nothing from sepray.
 
-One detector for both kinds of signal, for all items at once: the normalised square difference function of McLeod and
-Wyvill, "A smarter way to find pitch" (2005), whose maxima lie at the multiples of the beat's period. The first maximum
-that is nearly as high as the highest one is the period itself and not a multiple of it (their section 5, constant k).
-Its later multiples then give the period more exactly than one sampling interval, as counting many beats does by hand.
+One detector serves both kinds of signal, for all items at once. It is the normalised square difference function of
+McLeod and Wyvill, "A smarter way to find pitch" (2005), with maxima at the multiples of the beat's period. The first
+maximum that is nearly as high as the highest is the period itself and not a multiple of it (their section 5, constant
+k). Its later multiples then give the period more exactly than one sampling interval, as counting many beats does.
 Slower components (breathing, a wandering baseline) are removed first: the mean over a second around each sample is
 subtracted. R peaks are blurred by a mean over 40 ms, so that irregular beats still overlap.
 """

@@ -1,7 +1,7 @@
 """A low-pass filter between two sampling rates, in polyphase form. Imports nothing from sepray.
 
 The result is that of ``scipy.signal.resample_poly``, whose import alone takes half as much CPU time as torch's. Here it
-is computed by a few products of matrices, which are faster than scipy's loop: the samples of the output come in groups,
+is computed by a few products of matrices, which are faster than scipy's loop. The samples of the output come in groups,
 and all samples of one group are sums over the same few samples of the input.
 """
 

@@ -1,7 +1,7 @@
 """The local Gaussian model of sources in several channels, and its Wiener filter. Imports nothing from sepray.
 
 In each bin of a spectrogram the image of source j in all channels is complex normal with zero mean and covariance
-``v_j R_j``: a power that varies over time and a spatial covariance that does not (Duong, Vincent and Gribonval 2010).
+``v_j R_j`` (Duong, Vincent and Gribonval 2010). The power v_j varies over time, the spatial covariance R_j does not.
 With one channel ``R_j`` is a number.
 
 Legend: covariances are ``[..., channel, channel, bins, frames]``, with the channels before the bins so that products of

@@ -3,15 +3,15 @@
 The choices, after Cerutti et al., "Variability analysis of fetal heart rate signals as obtained from abdominal
 electrocardiographic recordings" (J. Perinat. Med. 14, 1986), who scale the average beat to each single one:
 
-- A beat reaches from 0.35 of the median interval before its time to 0.65 after it, or to where the next beat begins, so
-  that P and T waves belong to it and no sample to two beats.
+- A beat reaches from 0.35 of the median interval before its time to 0.65 after it, or to where the next beat begins. So
+  P and T waves belong to it, and no sample belongs to two beats.
 - The average beat is the mean over all beats of the item, less a line between its ends. Another heart's beats fall on
   it at random: of each, the average over ten beats holds a tenth.
 - To each beat four coefficients are fitted by least squares: the average beat, its slope over time, a constant and a
   line. The first two are subtracted: they follow the amplitude with the breath, and a beat's time to fractions of a
   sample. The other two are the wandering baseline, which stays in the residual.
-- Beats are moved to where the slope's coefficient is least, by 30 ms at most, so their times may be off by as much as a
-  QRS complex is wide; then the average is formed again.
+- Beats are moved to where the slope's coefficient is least, by 30 ms at most. So their times may be off by as much as a
+  QRS complex is wide. Then the average is formed again.
 
 A beat of another shape (ectopic) is not removed, and 1 / N of it is in the residual of every other one of N beats.
 """

@@ -1,18 +1,18 @@
 """Maternal and fetal ECG in an abdominal lead, synthetic, as in section 4.1 of the CASS paper.
 
-Heart rates are uniform in 80-90 (maternal) and 120-160 (fetal) beats a minute, the maternal amplitude is 2 to 10 times
-the fetal (uniform), and a sinusoid of random frequency, amplitude and phase is added to the mixture as respiratory
+Heart rates are uniform in 80-90 (maternal) and 120-160 (fetal) beats a minute, and the maternal amplitude is 2 to 10
+times the fetal (uniform). A sinusoid of random frequency, amplitude and phase is added to the mixture as respiratory
 noise; it is not a target. The paper does not say how long its signals are, how many, or how they are split, nor the
-noise's ranges. Here: each split has recordings of its own, and its mixtures are pairs of random crops of them. The
+noise's ranges. Here each split has recordings of its own, and its mixtures are pairs of random crops of them. The
 highest R peak of a maternal recording is 1, that of a fetal one 1 / ratio, both above the isoelectric line (the
 median). The noise's frequency is 9 to 30 breaths a minute, its amplitude 0.02 to 0.1 of the maternal R peak.
 
 With ``folder``, the signals are WFDB records in the layout of the FECGSYN database (PhysioNet's fecgsyndb), which the
-paper's authors used too: a record of the mother (``..._mecg``), of the fetus (``..._fecg1``) and of noise
-(``..._noise1``, optional) for each simulation, e.g. ``sub01/snr00dB/sub01_snr00dB_l1_c0_mecg.hea``. The same channel of
-all three is taken, resampled, and divided by the mother's largest absolute value; mixtures are random crops of the
-sums. No subject is in two splits; with fewer than three subjects, no simulation is. The fields that say how synthetic
-signals are made are then ignored.
+paper's authors used too. Each simulation has a record of the mother (``..._mecg``), of the fetus (``..._fecg1``) and
+perhaps of noise (``..._noise1``): ``sub01/snr00dB/sub01_snr00dB_l1_c0_mecg.hea``. The same channel of all three is
+taken, resampled, and divided by the mother's largest absolute value; mixtures are random crops of the sums. No subject
+is in two splits; with fewer than three subjects, no simulation is. The fields that say how synthetic signals are made
+are then ignored.
 
 Example: ``python studies/cass_alpha_sweep.py --name fecgsyn --task.folder ~/fecgsyndb --task.channel 10``
 """

@@ -1,9 +1,9 @@
 """Maternal and fetal ECG in an abdominal lead, synthetic, of any shape and polarity. Known as ``ecg:varied``.
 
 The CASS paper's generator (``ecg``) has hearts of one shape and polarity, so that a separator learns to tell them by
-these. Here both hearts have shapes of their own in every item (``data.varied_ecg``), rates overlap (maternal 55 to 115,
-fetal 105 to 185 beats a minute), the maternal R peak is 1.5 to 20 times the fetal (log-uniform), and a tenth of the
-items has no fetus. Only the mixture has:
+these. Here both hearts have shapes of their own in every item (``data.varied_ecg``), and rates overlap (maternal 55 to
+115, fetal 105 to 185 beats a minute). The maternal R peak is 1.5 to 20 times the fetal (log-uniform), and a tenth of
+the items has no fetus. Only the mixture has:
 
 - a wandering baseline of 0.02 to 1 of the maternal R peak: a sine at a breath's frequency, and half as much noise whose
   power falls with the squared frequency;

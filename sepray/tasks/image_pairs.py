@@ -4,9 +4,9 @@ A mixture is the sum of a random image of the first collection and one of the se
 1 are kept. The paper takes the Shoes of Yu and Grauman (2014) and the Handbags of Zhu et al. (2016), 5,000 images of
 the observed collection to be shown alone, and others for the mixtures. The second folder is the observed one; the paper
 has both directions: exchange the folders. Chosen here, where the paper is silent: 64 x 64 pixels (its size for GLO
-masking); colour; the middle square of a picture; 80, 10 and 10 percent of each collection for the splits, in a seeded
-order that depends only on the images. Pictures with the same pixels count as one, in whichever folder they are, so that
-none is in two splits.
+masking), colour, and the middle square of a picture. The splits get 80, 10 and 10 percent of each collection, in a
+seeded order that depends only on the images. Pictures with the same pixels count as one, in whichever folder they are,
+so that none is in two splits.
 
 A collection is a folder (with all below it), or a zip or tar file, read in place. The files of edges2shoes and
 edges2handbags, half drawing and half photograph, need ``--task.part right``.

@@ -4,10 +4,12 @@ A mixture is the sum of an image of each class, pixels in 0..1 (the paper: "addi
 pixels, the files' 28 x 28 with a black margin, because those of appendix A.1 have 32 x 32 (it does not say how they
 were made). 12,000 training images of the observed class (B, the last source) are shown alone, and each of another
 12,000 is mixed with an image of the other class (X), drawn at random. 5,000 mixtures of test images are scored, by PSNR
-and SSIM. The paper has both directions (``observed``). Chosen here, where the paper is silent: the validation split has
-a tenth of the training images of either class, in a seeded order; where the observed class has fewer images than there
-are mixtures (4,861 test images of 5-9), each is used once before any is used twice; sums above 1 are kept. Images with
-the same pixels count as one.
+and SSIM. The paper has both directions (``observed``). Chosen here, where the paper is silent:
+
+- The validation split has a tenth of the training images of either class, in a seeded order.
+- Where the observed class has fewer images than there are mixtures (4,861 test images of 5-9), each is used once before
+  any is used twice.
+- Sums above 1 are kept, and images with the same pixels count as one.
 
 Where a folder has only one pair of files, it is divided among the splits: 60, 20 and 20 percent of its images.
 

@@ -1,13 +1,13 @@
 """Piano, mixed at random with other instruments, in windows of a second, as in section 3.3 of the S-SepGAN paper.
 
 The paper cuts a long piano recording into files of about a minute, mixes them with samples of other instruments
-(IRMAS), and cuts the mixtures into windows of about a second; in public code these have 16,384 samples at 16 kHz. Here
+(IRMAS), and cuts the mixtures into windows of about a second. In public code these have 16,384 samples at 16 kHz. Here
 windows are random crops of both, mixed; a training item is ``stretch`` windows long, and each batch has new windows of
 it. The paper says nothing about levels: here the piano keeps its level, and the other instruments lie ``ratio`` dB
 below it, drawn uniformly, by default from -5 to 5. Any recordings will do in place of either.
 
 No recording is in two splits. Fewer than three recordings (the paper has a single one) are each cut into three
-stretches: the first for training, the last for the test, so that no minute of one split lies between two of another.
+stretches, the first for training and the last for the test. So no minute of one split lies between two of another.
 
 A study names its task in its file (``task="piano_mix"``; see ``studies/``), and the fields below are its
 flags::

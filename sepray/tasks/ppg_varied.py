@@ -3,9 +3,9 @@
 Signals vary more than the CASS paper's (``ppg``), as recordings of patients do: 45 to 150 beats and 8 to 30 breaths a
 minute, and
 
-- pulses of four classes, equally often, after Dawber et al., "Characteristics of the dicrotic notch of the arterial
-  pulse wave in coronary heart disease" (Angiology 24, 1973): a notch, a plateau, a bend, or neither, as a systolic and
-  a later Gaussian;
+- pulses of four classes, equally often: a notch, a plateau, a bend, or neither, as a systolic and a later Gaussian
+  (after Dawber et al., "Characteristics of the dicrotic notch of the arterial pulse wave in coronary heart disease",
+  Angiology 24, 1973);
 - the breath in the baseline (the source, 0.05 to 1 of the pulse), in the pulses' amplitude (up to 30%) and in their
   rate (up to 8%);
 - only in the mixture: drift whose power falls with the squared frequency (0.02 to 1), white noise (up to 0.05), and in

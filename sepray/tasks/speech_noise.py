@@ -6,7 +6,7 @@ will do. A separator that observes one source is given the noise, as in the pape
 power of 0.3, or linear 257x64) are up to the separator.
 
 No recording is in two splits. Neither is a speaker, if the speech folder has a folder for each (LibriSpeech) or
-``speaker`` finds them in the files' names; ``clip`` does the same for noise (ESC-50 has several takes of one clip:
+``speaker`` finds them in the files' names. ``clip`` does the same for noise (ESC-50 has several takes of one clip:
 ``--task.clip '^.*?-([0-9]+)-'``). Fewer than three recordings (speakers, clips) are each cut into three stretches, one
 for each split. Items are random crops; the noise is scaled to the ratio, and the speech keeps its level. Training items
 are as long as a mixture, unless ``stretch`` says otherwise: crops of longer items have ratios that are several dB off.

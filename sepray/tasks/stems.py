@@ -49,7 +49,7 @@ from ..signals.recording_types import SilentError
 Divided = tuple[dict[str, list[splitting.Piece]], list[str]]
 """Pieces of each split, and why recordings cannot be used."""
 
-_ELSEWHERE = ("folder", "remix", "remix_level", "test_tracks")  # fields on which no item depends
+_UNRELATED = ("folder", "remix", "remix_level", "test_tracks")  # fields on which no item depends
 _VOICE, _ACCOMPANIMENT, _INSTRUMENTAL = "vocals", "accompaniment", "instrumental"  # the last two may have no file
 _REST = "(not a source)"  # part of a track that is in the mixture and in no source
 _NEEDS = (
@@ -149,7 +149,7 @@ class Config:
             raise UsageError(f"there are no tracks in {folder}: the task needs {_NEEDS}")
         digests = file_digests(cache, sorted({file for track in tracks for file in track.stems.values()}))
         key: dict[str, object] = {
-            "config": {k: v for k, v in asdict(self).items() if k not in _ELSEWHERE},
+            "config": {k: v for k, v in asdict(self).items() if k not in _UNRELATED},
             "tracks": [
                 [Path(track.name).name, track.split, {stem: digests[file] for stem, file in track.stems.items()}]
                 for track in tracks

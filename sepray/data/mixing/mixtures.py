@@ -1,7 +1,7 @@
 """Random crops of pieces, and mixtures of these.
 
 Everything random in an item comes from a generator of its own, seeded by the task's seed, the split and the item's
-number: so an item depends neither on the machine nor on the number of items.
+number. So an item depends neither on the machine nor on the number of items.
 """
 
 from __future__ import annotations
@@ -271,11 +271,11 @@ class SplitUnits(NamedTuple):
     """What items were cut from.
 
     Attributes:
-        of: ``Split.units`` of each split.
+        by_split: ``Split.units`` of each split.
         names: ``TaskData.unit_names``.
     """
 
-    of: Mapping[str, tuple[tuple[str, ...], ...]]
+    by_split: Mapping[str, tuple[tuple[str, ...], ...]]
     names: tuple[str, ...]
 
 
@@ -286,10 +286,10 @@ def units_in_turn(entry: Entry, name: str) -> SplitUnits:
         entry: an entry made by ``cropped_plan``.
         name: what a piece is called, in the plural.
     """
-    of = {}
+    units = {}
     for split, pieces in entry.facts["recordings"].items():
-        of[split] = tuple((pieces[item % len(pieces)],) for item in range(len(entry.tensors[f"{split}/mixture"])))
-    return SplitUnits(of, (name,))
+        units[split] = tuple((pieces[item % len(pieces)],) for item in range(len(entry.tensors[f"{split}/mixture"])))
+    return SplitUnits(units, (name,))
 
 
 def task_data(
@@ -307,7 +307,7 @@ def task_data(
     ``remix`` see ``contracts.Augmentation``. ``tracks`` are whole recordings of the test split, and their digest.
     """
     splits = {
-        split: Split(entry.tensors[f"{split}/mixture"], entry.tensors[f"{split}/sources"], units=units.of[split])
+        split: Split(entry.tensors[f"{split}/mixture"], entry.tensors[f"{split}/sources"], units=units.by_split[split])
         for split in SPLITS
     }
     _, channels, samples = splits["validation"].mixture.shape

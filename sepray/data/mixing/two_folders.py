@@ -205,8 +205,8 @@ def _unit(split: str, piece: splitting.Piece, groups: Mapping[str, str]) -> str:
 
 def _units(entry: Entry) -> mixtures.SplitUnits:
     """Return the units of items that are mixed from pieces of two folders; stretches of one recording are one unit."""
-    of = {}
+    units = {}
     for split, (first, second) in entry.facts["units"].items():
         drawn = entry.tensors[f"{split}/pieces"].int().tolist()
-        of[split] = tuple((first[a], second[b]) for a, b in drawn)
-    return mixtures.SplitUnits(of, tuple(entry.facts["unit names"]))
+        units[split] = tuple((first[a], second[b]) for a, b in drawn)
+    return mixtures.SplitUnits(units, tuple(entry.facts["unit names"]))

@@ -129,7 +129,7 @@ def test_items_in_turn_are_of_pieces_in_turn() -> None:
     )
     units = mixtures.units_in_turn(entry, "tracks")
     assert units.names == ("tracks",)
-    assert units.of["test"] == (("test",), ("test2",), ("test",))
+    assert units.by_split["test"] == (("test",), ("test2",), ("test",))
 
 
 def test_item_has_a_generator_of_its_own() -> None:
