@@ -113,7 +113,7 @@ class Config:
 
 
 PAPER = Config(width=64, batch_size=64)
-"""The paper's sizes; the defaults train ten times as fast."""
+"""The paper's sizes, in batches as of its authors' code; the defaults train ten times as fast."""
 
 DEBUG = Config(size=16, width=4, code=8, separation_steps=5, separation_learning_rate=0.1)
 

@@ -74,7 +74,8 @@ class Config:
 
 
 PAPER = Config(epochs_per_iteration=25, width=64, batch_size=64)
-"""The paper's sizes, for its thousands of items; the defaults train ten times as fast, on a few hundred."""
+"""The paper's sizes, in batches as of its authors' code, for its thousands of items; the defaults train ten times as
+fast, on a few hundred."""
 
 GLO_START = Config(start="glo_masking")
 """The paper's FT: starts from the estimates of GLO masking, which is trained first."""

@@ -30,7 +30,7 @@ class Baseline:
 
     Attributes:
         lowest: the lowest heart rate, in beats a sample.
-        levels: for each channel, the constant that is subtracted beside its slow part, so that no offset is left.
+        levels: for each channel, the constant that is subtracted beside its slow part.
         shares: for each channel, the largest size of its slow part, in units of the rest's size.
     """
 
