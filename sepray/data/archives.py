@@ -31,10 +31,8 @@ MOST_GROWTH = 100
 """Largest factor by which an archive may grow when it is unpacked: pictures are compressed already."""
 
 _PART = 1 << 20  # bytes that are unpacked at once
-_LARGE, _LARGE_GROWTH = (
-    256 << 20,
-    20,
-)  # largest factor of what an archive unpacks to beyond 256 MB: seconds of work, not minutes
+_LARGE = 256 << 20  # bytes beyond which an archive may grow less, so that it takes seconds, not minutes
+_LARGE_GROWTH = 20  # largest factor of what it unpacks to beyond these
 _FREE_MEMBERS = 10_000
 _MEMBER_BYTES = 100  # least bytes of an archive for each further member: a tiny picture and its name
 

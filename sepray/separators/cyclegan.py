@@ -132,7 +132,7 @@ def generators_loss(cyclegan: Cyclegan, batch: Tensors, hyperparameters: Tensors
     estimates, remixes = [], []
     for k, (_, name) in enumerate(cyclegan.wanted):
         source, generator, remixer = sources[:, k], cyclegan.generators[k], cyclegan.remixers[k]
-        estimate, same = generator(torch.cat((mixture, source))).chunk(2)  # one pass over both: faster
+        estimate, same = generator(torch.cat((mixture, source))).chunk(2)  # one pass over both is faster
         again, translated = remixer(torch.cat((estimate, source))).chunk(2) if both else 2 * (remixer(estimate),)
         identity, cycle = (same - source).abs().mean(), (again - mixture).abs().mean()
         if both:

@@ -133,7 +133,7 @@ class SemiAdversarial(Separator):
         self.critic_steps = config.critic_steps
         self.spectrogram = Spectrogram(config.n_fft, config.hop, "magnitude", 2**config.levels)
         self.network = UNet(channels, sources * channels, config.filters, config.levels)
-        with torch.no_grad():  # each estimate starts near the mixture, whose channels are the head's last
+        with torch.no_grad():  # the head's last inputs are the mixture's channels: each estimate starts near these
             self.network.head.weight[:, -channels:, 0, 0] = torch.eye(channels).repeat(sources, 1)
         self.critics = nn.ModuleList(
             LogMagnitudeCritic(channels, config.critic_filters, config.critic_layers) for _ in signal.sources

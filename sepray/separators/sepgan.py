@@ -103,7 +103,7 @@ def generators_loss(sepgan: Sepgan, batch: Tensors, hyperparameters: Tensors, ra
     estimates = []
     for k, (_, name) in enumerate(sepgan.wanted):
         source = sources[:, k]
-        estimate, same = sepgan.generators[k](torch.cat((mixture, source))).chunk(2)  # one pass: faster
+        estimate, same = sepgan.generators[k](torch.cat((mixture, source))).chunk(2)  # one pass over both is faster
         identity, paired = (same - source).abs().mean(), (estimate - source).abs().mean()
         total = total + hyperparameters["identity_weight"] * identity
         parts[f"identity/{name}"] = identity

@@ -262,7 +262,7 @@ def _sequence(heights: Tensor, interval: Tensor, rate: float, low: float, high: 
     last = max(first + 1, math.ceil(1.25 * 60 / low * rate))
     lags = torch.arange(last, first - 1, -1, device=heights.device)
     cost = tight * (lags / interval[:, None].float()).log().square()
-    score = heights.new_zeros(items, last + length)  # before the first sample beats cost and bring nothing
+    score = heights.new_zeros(items, last + length)  # beats before the first sample cost nothing and bring nothing
     earlier = torch.zeros(items, length, dtype=torch.long, device=heights.device)
     for start in range(0, length, first):  # the shortest interval: within it no beat depends on another
         end = min(start + first, length)

@@ -172,7 +172,7 @@ def of_stem_file(path: Path, rate: int, channels: int) -> Decoding:
     """
     try:
         import musdb
-    except (ImportError, RuntimeError) as error:  # the second where there is no ffmpeg
+    except (ImportError, RuntimeError) as error:  # RuntimeError: there is no ffmpeg
         raise UsageError(
             f"{path} can be read with musdb (pip install 'sepray[musdb]') and ffmpeg on the PATH only "
             f"({str(error).splitlines()[0]}); or give MUSDB18-HQ, which is WAV"

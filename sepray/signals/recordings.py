@@ -138,7 +138,7 @@ def _no_file(path: Path, name: str) -> str:
     headers = [path.with_name(path.name + suffix) for suffix in (".hea", ".HEA")]
     try:
         header = next((header.name for header in headers if header.is_file()), None)
-    except OSError:  # such a long name
+    except OSError:  # the name is too long for a file
         header = None
     return f"there is no file {name}" + (f"; the WFDB record of that name is {header}" if header else "")
 

@@ -184,7 +184,7 @@ class _Trial:
 def _trial(lines: list[str], separator: str | None, decimal: str) -> _Trial:
     lengths: Counter[int] = Counter()
     first: dict[int, int] = {}
-    ends_blank: dict[int, int] = {}  # fewest
+    ends_blank: dict[int, int] = {}  # fewest empty cells at the end of rows of this length
     for place, line in enumerate(lines):
         cells = _cells(line, separator)
         if is_comment(line) or not any(cell.strip() for cell in cells):
@@ -201,7 +201,8 @@ def _trial(lines: list[str], separator: str | None, decimal: str) -> _Trial:
     if not lengths:
         return _Trial(separator, decimal, 0)
     columns, score = max(lengths.items(), key=lambda item: item[1])
-    uses = separator is None or columns > 1 or ends_blank[columns] > 0 or separator == decimal  # in quotes
+    # Where separator and decimal mark are the same, numbers are in quotes.
+    uses = separator is None or columns > 1 or ends_blank[columns] > 0 or separator == decimal
     one_named = _names_one_column(lines[: first[columns]])
     mark = separator == "," and columns == 2 and one_named
     guess = decimal == "," and separator is None and columns == 1 and not one_named
