@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from .. import __version__
-from ..console.exit_status import exit_with_status
+from ..console.exit_status import TRACEBACK, exit_with_status
 
 # Command -> its module in this package.
 MODULES = {
@@ -59,10 +59,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     given = list(sys.argv[1:] if arguments is None else arguments)
 
     def job(without_traceback: list[str]) -> int | None:
-        if given[:1] == ["run"] and given[1:] and not given[1].startswith("-"):
-            from .run import run_study
+        match without_traceback:
+            case ["run", study, *flags] if not study.startswith("-"):
+                from .run import run_study
 
-            run_study(given[1], given[2:])  # the flags are the study's own, --traceback among them
+                run_study(study, [*flags, *([TRACEBACK] if TRACEBACK in given else [])])  # the study has that flag too
         return dispatch(without_traceback)
 
     exit_with_status("sepray", job, given)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..plain_text import in_figure, in_own_style
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 _COLUMNS = 1600
 # Okabe and Ito's palette, which colour-blind readers can tell apart; the mixture is grey.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MIXTURE, _COLOURS = "#555555", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
 class Envelope:
@@ -52,30 +57,53 @@ def draw(path: Path, title: str, signals: Mapping[str, Envelope], rate: float, u
         rate: sampling rate of the signals, in Hz.
         unit: unit of the amplitude.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     seconds = next(iter(signals.values())).frames / rate
     scale, name = (60.0, "min") if seconds > 300 else (1.0, "s")
-    height = 1 + 1.6 * len(signals)
-    figure = Figure(figsize=(10, height), dpi=120)
-    # In inches: a layout engine would draw everything twice.
-    figure.subplots_adjust(0.1, 0.5 / height, 0.99, 1 - 0.65 / height, hspace=0.3)
-    FigureCanvasAgg(figure)
-    axes = np.atleast_1d(figure.subplots(len(signals), sharex=True, sharey=True))
+    figure, axes = panels(len(signals), title, f"time ({name})", 0.3, sharey=True)
     for k, (label, envelope) in enumerate(signals.items()):
         parts = len(envelope.low)
         time = (np.arange(parts) + 0.5 * (parts < envelope.frames)) * seconds / parts / scale
-        colour = "#555555" if k == 0 else _COLOURS[(k - 1) % len(_COLOURS)]
         if parts < envelope.frames:
-            axes[k].fill_between(time, envelope.low, envelope.high, color=colour, linewidth=0.4)
+            axes[k].fill_between(time, envelope.low, envelope.high, color=colour_of(k), linewidth=0.4)
         else:
-            axes[k].plot(time, envelope.low, color=colour, linewidth=0.9)
-        axes[k].set_title(in_figure(label), loc="left", fontsize=10, color=colour)
-        axes[k].set_ylabel(f"amplitude\n({in_figure(unit)})", fontsize=8)
-        axes[k].tick_params(labelsize=8)
-        axes[k].grid(alpha=0.25)
-        axes[k].margins(x=0)
-    axes[-1].set_xlabel(f"time ({name})", fontsize=9)
-    figure.suptitle(in_figure(title), x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=11)
+            axes[k].plot(time, envelope.low, color=colour_of(k), linewidth=0.9)
+        describe_panel(axes[k], label, colour_of(k), unit)
     figure.savefig(path, format="png")
+
+
+def colour_of(number: int) -> str:
+    """Return the colour of a panel by its number: grey for the mixture (0), others for the estimates."""
+    return _COLOURS[(number - 1) % len(_COLOURS)] if number else _MIXTURE
+
+
+def panels(count: int, title: str, time: str, space: float, **options: Any) -> tuple[Figure, NDArray[Any]]:
+    """Return a figure with panels one below the other, which share their time axis, and the axes ``[panel]``.
+
+    Args:
+        count: number of panels.
+        title: title of the figure.
+        time: label of the time axis.
+        space: height between panels, as a share of a panel's.
+        options: further options of ``Figure.subplots``.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height = 1 + 1.6 * count
+    figure = Figure(figsize=(10, height), dpi=120)
+    # In inches: a layout engine would draw everything twice.
+    figure.subplots_adjust(0.1, 0.5 / height, 0.99, 1 - 0.65 / height, hspace=space)
+    FigureCanvasAgg(figure)
+    axes = np.atleast_1d(figure.subplots(count, sharex=True, **options))
+    axes[-1].set_xlabel(time, fontsize=9)
+    figure.suptitle(in_figure(title), x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=11)
+    return figure, axes
+
+
+def describe_panel(axes: Axes, title: str, colour: str, unit: str) -> None:
+    """Give a panel its title in a colour, a label with the unit of the amplitude, and a grid."""
+    axes.set_title(in_figure(title), loc="left", fontsize=10, color=colour)
+    axes.set_ylabel(f"amplitude\n({in_figure(unit)})", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
+    axes.margins(x=0)

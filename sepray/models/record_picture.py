@@ -9,13 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..plain_text import in_figure, in_own_style
+from ..plain_text import in_own_style
 from ..signals.beats import Beats
 from ..signals.heart_annotations import Annotation
 from ..signals.recording_types import Recording
-
-# Okabe and Ito's palette, as in ``picture``.
-_MIXTURE, _COLOURS = "#555555", ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+from .picture import colour_of, describe_panel, panels
 
 
 @in_own_style()
@@ -42,23 +40,17 @@ def draw(
         known: annotation of each heart, by source.
         recording: the recording, which says rate and unit.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     sure = [found.confidence[:, 0] for found in beats.values()]
     lead = int(torch.stack(sure).sum(0).argmax()) if sure else 0
-    panels = {"mixture": mixture, **estimates}
-    height = 1 + 1.6 * len(panels)
-    figure = Figure(figsize=(10, height), dpi=120)
-    figure.subplots_adjust(0.1, 0.5 / height, 0.99, 1 - 0.65 / height, hspace=0.35)
-    FigureCanvasAgg(figure)
-    axes = np.atleast_1d(figure.subplots(len(panels), sharex=True))
+    shown = {"mixture": mixture, **estimates}
+    first = f"{title}, lead {lead + 1} of {len(mixture)}, first {mixture.shape[-1] / recording.rate:g} s"
+    figure, axes = panels(len(shown), first, "time (s)", 0.35)
     seconds = np.arange(mixture.shape[-1]) / recording.rate
-    for k, (name, signal) in enumerate(panels.items()):
-        colour = _MIXTURE if k == 0 else _COLOURS[(k - 1) % len(_COLOURS)]
+    for k, (name, signal) in enumerate(shown.items()):
         values = signal[lead, 0].numpy()
-        axes[k].plot(seconds, values, color=colour, linewidth=0.8)
+        axes[k].plot(seconds, values, color=colour_of(k), linewidth=0.8)
         words = name
         if name in known:
             for time in known[name].beats_in(0, seconds[-1]):
@@ -71,14 +63,7 @@ def draw(
             words += f": {rate:.0f} bpm found" if rate else ": no such heart found"
         if name in known:
             words += f", known: {_known_words(known[name], mixture.shape[-1] / recording.rate)}"
-        axes[k].set_title(in_figure(words), loc="left", fontsize=10, color=colour)
-        axes[k].set_ylabel(f"amplitude\n({in_figure(recording.unit)})", fontsize=8)
-        axes[k].tick_params(labelsize=8)
-        axes[k].grid(alpha=0.25)
-        axes[k].margins(x=0)
-    axes[-1].set_xlabel("time (s)", fontsize=9)
-    first = f"{title}, lead {lead + 1} of {len(mixture)}, first {mixture.shape[-1] / recording.rate:g} s"
-    figure.suptitle(in_figure(first), x=0.01, y=1 - 0.1 / height, ha="left", va="top", fontsize=11)
+        describe_panel(axes[k], words, colour_of(k), recording.unit)
     handles = [Line2D([], [], marker="v", linestyle="none", color="black", markersize=4, label="beat found")]
     if any(annotation.beats is not None for annotation in known.values()):
         handles.append(Line2D([], [], color="#999999", label="beat annotated"))

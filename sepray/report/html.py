@@ -90,7 +90,7 @@ def document(
     anchors = [_anchor(s) for s in sections]
     contents = "".join(f'<li><a href="#{key}">{in_html(heading)}</a></li>' for key, heading in anchors)
     boxes = "".join(f"<div><b>{in_html(fact)}</b><span>{in_html(text)}</span></div>" for fact, text in facts)
-    note = f'<p class="note">{in_html(last)}</p>' if last else ""
+    note = _note(last) if last else ""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{in_html(title)}: report</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -106,30 +106,35 @@ def table_section(
     key: str, title: str, sentence: str, columns: Sequence[str], rows: Sequence[dict[str, Any]], note: str
 ) -> str:
     """Return a section with a table of results; each row is a ``scoring.tables.ResultRow`` as a dictionary."""
-    head = "".join(f"<th>{in_html(c)}</th>" for c in ("system", *columns))
     lines = []
     for row in rows:
         cells = "".join(_cell(row["values"].get(column)) for column in columns)
         best = ' class="best"' if row["bold"] else ""
         lines.append(f"<tr{best}><td>{in_html(row['system'])}</td>{cells}</tr>")
-    return (
-        f'<h2 id="{key}">{in_html(title)}</h2><p class="sentence">{in_html(sentence)}</p>'
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-        f'<p class="note">{in_html(note)}</p>'
-    )
+    return _heading(key, title, sentence) + _table(("system", *columns), lines) + _note(note)
 
 
 def text_table(
     key: str, title: str, sentence: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str
 ) -> str:
     """Return a section with a table of texts; an interval in a cell is shown below its value."""
-    head = "".join(f"<th>{in_html(c)}</th>" for c in columns)
-    body = "".join("<tr>" + "".join(map(_text_cell, row)) + "</tr>" for row in rows)
-    return (
-        f'<h2 id="{key}">{in_html(title)}</h2><p class="sentence">{in_html(sentence)}</p>'
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        f'<p class="note">{in_html(note)}</p>'
-    )
+    lines = ["<tr>" + "".join(map(_text_cell, row)) + "</tr>" for row in rows]
+    return _heading(key, title, sentence) + _table(columns, lines) + _note(note)
+
+
+def _heading(key: str, title: str, sentence: str) -> str:
+    return f'<h2 id="{key}">{in_html(title)}</h2><p class="sentence">{in_html(sentence)}</p>'
+
+
+def _note(text: str) -> str:
+    return f'<p class="note">{in_html(text)}</p>'
+
+
+def _table(columns: Sequence[str], lines: Sequence[str]) -> str:
+    """Return a table with these column titles and these lines of HTML."""
+    head = "".join(f"<th>{in_html(column)}</th>" for column in columns)
+    body = "".join(lines)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _text_cell(text: str) -> str:
@@ -141,7 +146,7 @@ def _text_cell(text: str) -> str:
 def commands_section(key: str, title: str, sentence: str, lines: Sequence[str]) -> str:
     """Return a section with commands, one per line."""
     text = in_html("\n".join(lines))
-    return f'<h2 id="{key}">{in_html(title)}</h2><p class="sentence">{in_html(sentence)}</p><pre>{text}</pre>'
+    return f"{_heading(key, title, sentence)}<pre>{text}</pre>"
 
 
 def sounds_section(key: str, title: str, sentence: str, sounds: Sequence[MediaFile]) -> str:
@@ -152,10 +157,7 @@ def sounds_section(key: str, title: str, sentence: str, sounds: Sequence[MediaFi
         f'{start}{base64.b64encode(s.content).decode()}"></audio></figure>'
         for s in sounds
     )
-    return (
-        f'<h2 id="{key}">{in_html(title)}</h2><p class="sentence">{in_html(sentence)}</p>'
-        f'<div class="sounds">{players}</div>'
-    )
+    return f'{_heading(key, title, sentence)}<div class="sounds">{players}</div>'
 
 
 def _figure(figure: MediaFile) -> str:
@@ -187,8 +189,6 @@ def _anchor(section: Section | str) -> tuple[str, str]:
 
 def _section(section: Section) -> str:
     figures = "".join(map(_figure, section.figures))
-    note = f'<p class="note">{in_html(section.note)}</p>' if section.note else ""
     return (
-        f'<h2 id="{section.key}">{in_html(section.title)}</h2>'
-        f'<p class="sentence">{in_html(section.sentence)}</p>{figures}{note}'
+        _heading(section.key, section.title, section.sentence) + figures + (_note(section.note) if section.note else "")
     )

@@ -60,13 +60,7 @@ def _versions(client: Any, model: Any) -> list[RegisteredModel]:
 
 
 def _version(client: Any, version: Any, aliases: tuple[str, ...]) -> RegisteredModel:
-    mlflow = import_mlflow()
-    try:
-        model = f"models:/{version.name}/{version.version}"
-        file = mlflow.artifacts.download_artifacts(artifact_uri=f"{model}/{DESCRIPTION}")
-        described, _ = describe_folder(Path(file).parent, model)
-    except (mlflow.MlflowException, OSError, ImportError, ModelError):  # gone, out of reach, or none of sepray's
-        described = {}
+    described = _described(f"models:/{version.name}/{version.version}")
     return RegisteredModel(
         name=str(version.name),
         version=str(version.version),
@@ -75,6 +69,18 @@ def _version(client: Any, version: Any, aliases: tuple[str, ...]) -> RegisteredM
         described=described,
         score=_score(client, version, described.get("metric")),
     )
+
+
+def _described(model: str) -> dict[str, Any]:
+    """Return the metadata of the packaged model at an address; empty if they cannot be read, or it is not sepray's."""
+    try:
+        file = import_mlflow().artifacts.download_artifacts(artifact_uri=f"{model}/{DESCRIPTION}")
+    except Exception:  # the file is gone or out of reach; the libraries of clouds have errors of their own
+        return {}
+    try:
+        return describe_folder(Path(file).parent, model)[0]
+    except ModelError:
+        return {}
 
 
 def _moment(milliseconds: Any) -> datetime.datetime:

@@ -322,7 +322,7 @@ def _base(node: ast.ImportFrom, name: str, is_package: bool) -> str:
 
 def _rewrite(text: str, own: Iterable[str], package: str) -> str:
     """Turn absolute imports of copied modules into imports of the copies; relative imports stay as they are."""
-    lines = text.splitlines(keepends=True)
+    lines = text.split("\n")  # as the parser counts them: splitlines would also split at form feeds
     for node in sorted(_import_statements(text), key=lambda n: (n.lineno, n.col_offset), reverse=True):
         statement = _statement_in_copy(node, own, package)
         if statement is None or node.end_lineno is None:
@@ -331,7 +331,7 @@ def _rewrite(text: str, own: Iterable[str], package: str) -> str:
         before = first.encode()[: node.col_offset].decode()
         after = last.encode()[node.end_col_offset :].decode()
         lines[node.lineno - 1 : node.end_lineno] = [before + statement + after]
-    return "".join(lines)
+    return "\n".join(lines)
 
 
 def _statement_in_copy(node: ast.Import | ast.ImportFrom, own: Iterable[str], package: str) -> str | None:

@@ -59,6 +59,7 @@ def test_only_the_module_of_the_command_is_imported(arguments, imported, monkeyp
     ("arguments", "ran", "left"),
     [
         (["run", "study.toml", "--trials", "3", "--traceback"], [("study.toml", ["--trials", "3", "--traceback"])], []),
+        (["--traceback", "run", "study.toml", "--trials", "3"], [("study.toml", ["--trials", "3", "--traceback"])], []),
         (["run", "--help"], [], ["run", "--help"]),
         (["run"], [], ["run"]),
         (["show", "study.toml"], [], ["show", "study.toml"]),

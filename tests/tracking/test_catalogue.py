@@ -73,6 +73,17 @@ def test_a_description_that_is_none_is_told_by_no_traceback_and_takes_no_time(tm
     assert [model.described for model in catalogue.registered(uri)] == [{}] * 4
 
 
+def test_store_of_a_cloud_that_fails_in_its_own_way_costs_the_description_alone(monkeypatch):
+    class CloudError(Exception):
+        pass
+
+    def refuse(artifact_uri):
+        raise CloudError("no credentials")
+
+    monkeypatch.setattr(import_mlflow().artifacts, "download_artifacts", refuse)
+    assert catalogue._described("models:/cass/1") == {}
+
+
 @pytest.mark.parametrize(
     ("metric", "version", "score"),
     [("test/si_sdr", "1", 7.5), ("test/mean/si_sdr", "1", 7.5), ("test/sdr", "1", None), ("test/si_sdr", "2", None)],

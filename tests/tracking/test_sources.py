@@ -41,6 +41,11 @@ def test_rewriting_keeps_the_rest_of_the_text():
     )
 
 
+def test_lines_are_those_of_the_parser():
+    text = 'a = "x\u2028y"\n\x0c\nfrom sepray import choices\nb = 1'
+    assert sources._rewrite(text, {"sepray"}, "p") == 'a = "x\u2028y"\n\x0c\nfrom p import choices\nb = 1'
+
+
 def test_two_imports_on_one_line_are_both_rewritten():
     text = "import sepray.contracts as c; from sepray.choices import MEASURES\n"
     assert sources._rewrite(text, {"sepray"}, "p") == "import p.contracts as c; from p.choices import MEASURES\n"
