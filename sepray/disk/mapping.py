@@ -113,7 +113,7 @@ class Scratch:
 
     def __init__(self, parent: Path) -> None:
         parent.mkdir(parents=True, exist_ok=True)
-        self._folder = temporary.make("sepray-items-", str(parent))
+        self._folder = temporary.make("sepray-items-", str(parent), shared=True)
         self._names = itertools.count()
         atexit.register(temporary.remove, self._folder)
 

@@ -1,8 +1,11 @@
 """Makes temporary folders that are private to this user, and removes those that killed processes have left.
 
 A process holds the system's lock of its folder until it ends, however it ends; ``kill -9`` leaves the folder without a
-lock. So before a folder is made, those that nobody holds are removed. (The number of a process would not say whether it
-lives: containers that share a folder have numbers of their own.) Imports nothing from sepray.
+lock. So before a folder is made, those that nobody holds are removed. The number of a process would not say whether it
+lives: containers that share a folder have numbers of their own.
+
+NFS keeps the lock of a folder on its own machine, and shows that of a file to others. So on a disk that machines may
+share there is a locked file in the folder too. Imports nothing from sepray.
 """
 
 from __future__ import annotations
@@ -23,10 +26,11 @@ RAY = "sepray."
 _LEFT = re.compile(r"sepray(\.|-(model|separate|dry-run|items|compiled)-)[a-z0-9_]{8}")
 _COMPILED = "TORCHINDUCTOR_CACHE_DIR"
 _TRIES = 5
-_held: dict[str, int] = {}
+_LOCK, _LOCK_FILE = ".lock", os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_held: dict[str, list[int]] = {}  # folder -> descriptors of it and of its file
 
 
-def make(prefix: str, parent: str | None = None) -> str:
+def make(prefix: str, parent: str | None = None, shared: bool = False) -> str:
     """Return a new folder, mode 0700, that lasts until ``remove``.
 
     After this process has ended, the next process that calls ``make`` removes it. On a disk without locks it stays.
@@ -35,6 +39,7 @@ def make(prefix: str, parent: str | None = None) -> str:
         prefix: what its name begins with: ``RAY``, or sepray-, what it is for (model, separate, dry-run, items,
             compiled) and a dash.
         parent: folder in which it is made; default: Python's folder for temporary files.
+        shared: whether other machines may use the disk; then there is a file ``.lock`` in the folder.
     """
     parent = parent or tempfile.gettempdir()
     _remove_left(parent)
@@ -42,7 +47,12 @@ def make(prefix: str, parent: str | None = None) -> str:
         path = tempfile.mkdtemp(prefix=prefix, dir=parent)
         descriptor = _locked(path)
         if descriptor is not None:
-            _held[path] = descriptor
+            _held[path] = [descriptor]
+            if shared:
+                file = os.open(_LOCK, _LOCK_FILE | os.O_CREAT, 0o600, dir_fd=descriptor)
+                _held[path].append(file)
+                with contextlib.suppress(OSError):  # without locks of files it is never removed by others
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return path
         with contextlib.suppress(OSError):
             os.rmdir(path)
@@ -51,9 +61,11 @@ def make(prefix: str, parent: str | None = None) -> str:
 
 def remove(path: str) -> None:
     """Remove a folder that ``make`` returned."""
+    held = _held.pop(path, [])
+    for descriptor in held[1:]:
+        os.close(descriptor)  # NFS would keep an open file, and with it the folder
     shutil.rmtree(path, ignore_errors=True)
-    descriptor = _held.pop(path, None)
-    if descriptor is not None:
+    for descriptor in held[:1]:
         os.close(descriptor)
 
 
@@ -107,6 +119,8 @@ def _remove_left(parent: str) -> None:
             if descriptor is None:
                 continue
             try:
+                if _is_held_elsewhere(descriptor):
+                    continue
                 _empty(descriptor)
                 os.rmdir(path)
             except OSError:
@@ -130,6 +144,23 @@ def _locked(path: str) -> int | None:
         pass
     os.close(descriptor)
     return None
+
+
+def _is_held_elsewhere(folder: int) -> bool:
+    """Say whether another machine may hold an open folder: its file is locked, or locks cannot be asked for."""
+    try:
+        descriptor = os.open(_LOCK, _LOCK_FILE, dir_fd=folder)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _empty(descriptor: int) -> None:

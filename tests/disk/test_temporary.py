@@ -1,6 +1,7 @@
 """Folders for a while: those of processes that were killed go with the next start, and nothing else does."""
 
 import errno
+import fcntl
 import importlib
 import os
 import signal
@@ -127,6 +128,22 @@ def test_what_torch_compiles_is_kept_where_nobody_else_writes(tmp_path, monkeypa
         temporary.keep_compiled_private()
         assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == given
         temporary.remove(given)
+
+
+def test_folder_that_another_machine_holds_stays(tmp_path):
+    """Of its locks only that of the file can be seen here."""
+    parent = str(tmp_path / "tmp")
+    theirs = tmp_path / "tmp" / "sepray-items-abcdefgh"
+    theirs.mkdir()
+    with (theirs / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        own = temporary.make("sepray-items-", parent, shared=True)
+        assert theirs.is_dir()
+        with open(f"{own}/.lock", "r+") as ours, pytest.raises(BlockingIOError):
+            fcntl.flock(ours, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    temporary.remove(temporary.make("sepray-items-", parent))
+    assert os.listdir(parent) == [os.path.basename(own)]
+    temporary.remove(own)
 
 
 def test_disk_without_locks_has_folders_all_the_same(tmp_path, monkeypatch):
