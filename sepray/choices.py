@@ -152,9 +152,9 @@ class Objective:
 
 
 def guide(objectives: Sequence[Objective]) -> tuple[Objective, ...]:
-    """Return the guiding objectives: those with the same measure as the first. Their mean stands for a trial.
+    """Return the guiding objectives, whose mean stands for a trial: those with the same measure as the first one.
 
-    That number decides which trials are stopped early, and curves show it. Values of different measures have different
+    The mean decides which trials are stopped early, and curves show it. Values of different measures have different
     units, so a mean of all objectives would say nothing.
     """
     return tuple(o for o in objectives if o.measure == objectives[0].measure)

@@ -134,7 +134,7 @@ def module_name(package: str, name: str) -> str:
 def key(module: str) -> str:
     """Return the short name of the module of a ``Config``: the name that its package announces, or else the last part.
 
-    A variant's is that of its base module.
+    A variant has the name of its base module.
     """
     plugin = plugin_of(module)
     return plugin.name if plugin is not None else stored_module(module).rpartition(".")[2]

@@ -30,7 +30,7 @@ _WITHIN = re.compile(
     rf"(?:{WORDS})[\"']?\s*[=:]\s*(?:\{{([^}}]+)\}}|\"([^\"]+)\"|'([^']+)'|([^;&\s\"',}}]+))", re.IGNORECASE
 )
 """Passwords within values: of ODBC, Azure, libpq, JSON."""
-_PLACES = ("_FILE", "_PATH", "_DIR", "_HOME", "_ID", "_SOCK")  # ends of variables that hold no secret, but where one is
+_PLACES = ("_FILE", "_PATH", "_DIR", "_HOME", "_ID", "_SOCK")  # ends of variables with the place of a secret
 _FOLDERS = ("PWD", "OLDPWD")  # of shells: no passwords
 _LEAST = (12, 10, 5)
 """Least characters of a known secret of letters alone, of digits alone, and of both: shorter ones may be words, counts
@@ -105,7 +105,7 @@ def mask(text: str) -> str:
 
 
 def masked(value: Any, name: str = "") -> Any:
-    """Return JSON values without secrets. A text is masked whole if its field's name, or one around it, says secret.
+    """Return JSON values without secrets. A text is masked whole if it is in a field with the name of a secret.
 
     Args:
         value: dicts, lists, texts, numbers, booleans and None.

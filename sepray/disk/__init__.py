@@ -1,1 +1,1 @@
-"""What lies on a disk: files written whole or not at all, temporary folders, lists of this user's, mapped tensors."""
+"""Files and folders on the disk: written whole or not at all, locked, temporary, private, mapped, or with copies."""

@@ -25,7 +25,7 @@ def usable(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """Return a form of a name that is equal for names that file systems may take for one: capitals, ways of accents."""
+    """Return a name without capitals, its accents in one encoding: equal results may be one file on some disks."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

@@ -4,7 +4,7 @@ A process holds the system's lock of its folder until it ends, however it ends; 
 lock. So before a folder is made, those that nobody holds are removed. The number of a process would not say whether it
 lives: containers that share a folder have numbers of their own.
 
-NFS keeps the lock of a folder on its own machine, and shows that of a file to others. So on a disk that machines may
+On NFS only its own machine sees the lock of a folder, and every machine that of a file. So on a disk that machines may
 share there is a locked file in the folder too. Imports nothing from sepray.
 """
 

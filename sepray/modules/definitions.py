@@ -293,7 +293,7 @@ class _Module:
         return isinstance(node, ast.Constant | ast.Name) or self._full(node) != ""
 
     def _full(self, node: ast.expr) -> str:
-        """Return the full name of what an expression names; empty unless an import of a library binds it, alone."""
+        """Return the full name of what an expression names; empty unless only the import of a library binds it."""
         parts: list[str] = []
         while isinstance(node, ast.Attribute):
             parts, node = [node.attr, *parts], node.value

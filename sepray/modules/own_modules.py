@@ -121,7 +121,7 @@ def _why_not(folder: Path) -> str | None:
 
 
 def _announcing(folder: Path) -> str | None:
-    """Return the name of the metadata that announce entry points in a folder, as in one of installed packages."""
+    """Return the name of metadata in a folder that announce entry points; None if there are none."""
     try:
         names = sorted(name for name in os.listdir(folder) if name.lower().endswith(_METADATA))
     except OSError:  # no library can list it either

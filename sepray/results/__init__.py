@@ -1,1 +1,1 @@
-"""What a study found, where it is, how much disk it uses; deletes studies and what nobody needs of them."""
+"""Results of studies: findings, tables, locations, disk use; trainings that are repeated; deletion."""

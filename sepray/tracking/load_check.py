@@ -76,7 +76,7 @@ def _reason(error: Exception) -> str:
         return f"no answer in {TIMEOUT:.0f} s"
     if isinstance(error, subprocess.CalledProcessError):
         lines = str(error.stderr).strip().splitlines()
-        # Masked before it is cut: a part of a secret would not be recognised.
+        # The line is masked before it is cut, because a part of a secret would not be recognised.
         return f"the process ended with status {error.returncode}" + (f": {mask(lines[-1])[:200]}" if lines else "")
     return mask(str(error))
 

@@ -1,6 +1,6 @@
 """The model registry: logs packaged models into runs, registers them once, and loads them.
 
-These calls wait for the server, for seconds at most. All other updates go through the outbox.
+These calls wait for the server, with a time limit. All other updates go through the outbox.
 """
 
 from __future__ import annotations
