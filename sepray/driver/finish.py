@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from ..console.terminal import console
 from ..contracts import Oracle, TaskData
+from ..report.kept_result import NO_MODEL
 from ..spec import edges
 from ..spec.folder import write
 from ..spec.study import StudySpec
@@ -164,7 +165,7 @@ class Finish:
             sentence = "An oracle is told the true sources: it is a bound, and no model is registered."
             registered = Registration(spec.model_name, None, False, sentence)
         elif problem:
-            registered = Registration(spec.model_name, None, False, f"No model is registered: {problem}.")
+            registered = Registration(spec.model_name, None, False, f"{NO_MODEL}: {problem}.")
         else:
             registered = self._register(result)
         commands = registration.next_commands(registered, spec.stores.tracking_uri, tracker.experiment_id())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..contracts import TaskData
 from ..errors import SeprayError, UnreachableError, mask
+from ..report.kept_result import NO_MODEL
 from ..spec.parts import DEFAULT_TRACKING_URI
 from ..spec.study import StudySpec, key
 from ..tracking import models
@@ -53,7 +54,7 @@ def register(spec: StudySpec, data: TaskData, result: KeptResult, folder: Path, 
     """
     name, uri, description = spec.model_name, tracker.uri, notes.describe_model(spec, data, result)
     if not (folder / "MLmodel").is_file():
-        return Registration(name, None, False, f"No model is registered: there is none in {folder}.")
+        return Registration(name, None, False, f"{NO_MODEL}: there is none in {folder}.")
     try:
         label = runs.run_label("finals", int(result["member"]))
         tags = {"study": spec.name, "trial": label, "data_fingerprint": data.fingerprint}

@@ -18,7 +18,7 @@ _MODEL = re.compile(r"models:/[^/@]+(@[^/@]+|/[^/@]+)|models:/m-[0-9a-f]+|runs:/
 def check_address(model: str) -> None:
     """Refuse a text that is neither the address of a model nor a folder with one.
 
-    Whether a registered model exists is not asked (``require_models``); for a ``pretrained:`` address it is checked.
+    The registry is not asked for the model (``require_models`` does that); a ``pretrained:`` model must exist.
 
     Raises:
         UsageError: ``model`` is no such address and no such folder.

@@ -18,6 +18,8 @@ from ..scoring.units import ITEMS, TRACKS, Units
 from ..shapes import fits, is_table
 
 RESULT, REGISTRATION = "result.json", "registration.json"
+NO_MODEL = "No model is registered"
+"""Beginning of the sentence in ``registration.json`` if the champion could not be packaged; stored studies have it."""
 
 _Table = list[list[float]]
 

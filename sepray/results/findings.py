@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 from ..choices import MEASURES, better_words, measure_words
 from ..driver.saved_study import SavedStudy
 from ..errors import UsageError
+from ..report.kept_result import NO_MODEL
 from ..report.wording import number
 from ..scoring.answers import Answer
 from ..scoring.explanation import Explanation, of_result
@@ -255,7 +256,7 @@ class Findings:
         """
         if self.given_status is not None:
             return self.given_status
-        is_packaged = not str(self.registration.get("sentence")).startswith("No model is registered")
+        is_packaged = not str(self.registration.get("sentence")).startswith(NO_MODEL)
         return progress.exit_status(self.state, self.trials_of, is_packaged)
 
 
