@@ -14,7 +14,7 @@ from ..signals.recording_types import Recording
 from ..signals.recordings import SUFFIXES, open_in_folder, open_recording, recordings_below, written_suffix
 from .model import Model
 from .model_signal import require_sounds
-from .separation import Progress, Separation, separate_into
+from .separation import Progress, Separation, result_names, separate_into
 from .stream import check_window, wanted_sources
 
 
@@ -117,12 +117,13 @@ def separate_all(
         The separation of each recording, or why there is none, in order.
 
     Raises:
-        UsageError: the model does not separate sounds, has no such source, or needs a longer window.
+        UsageError: the model does not separate sounds, has no such source, or needs a longer window, or an estimate
+            would replace one of the recordings.
         OSError: a result cannot be written.
     """
     require_sounds(model)
     check_window(window, model)
-    wanted_sources(model, source)
+    _refuse_replaced(planned, model, wanted_sources(model, source))
     stems = Counter((found.output, found.path.stem) for found in planned)
     for found in planned:
         alone = stems[found.output, found.path.stem] == 1
@@ -139,6 +140,18 @@ def separate_all(
             if error.filename is None or os.fspath(error.filename) != name:  # it is not about this recording's file
                 raise
             yield Refused(name, f"{name}: {error.strerror}")
+
+
+def _refuse_replaced(planned: Sequence[Planned], model: Model, wanted: Sequence[str]) -> None:
+    """Refuse recordings of which one would be replaced by an estimate of another: perhaps it is an earlier estimate."""
+    recordings = {found.path.resolve(): found.path for found in planned}
+    for found in planned:
+        for name in result_names(found.path.stem, written_suffix(found.path), model, wanted).values():
+            if replaced := recordings.get((found.output / name).resolve()):
+                raise UsageError(
+                    f"an estimate of {found.path} would replace the recording {replaced}: leave that one out, or give "
+                    "another folder for the results"
+                )
 
 
 def _opened(planned: Planned, rate: float | None) -> Recording:

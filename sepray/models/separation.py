@@ -229,8 +229,7 @@ def separate_into(
     suffix = recording.written_suffix
     drawing = picture_name or f"{stem}.png"
     with temporary_folder_beside(output) as folder:
-        names = _file_names(model.sources)
-        files = {key: folder / f"{stem}.{names[key]}{suffix}" for key in wanted}
+        files = {key: folder / name for key, name in result_names(stem, suffix, model, wanted).items()}
         check_names([*files.values(), *([folder / drawing] if picture else [])], name)
         levels = levels_of(recording, model)
         envelopes, clipped = _write(recording, model, levels, files, window, progress)
@@ -242,6 +241,19 @@ def separate_into(
     at = output / drawn.name if picture else None
     facts = (name, model.name, recording.rate, recording.frames, recording.channels)
     return Separation(*facts, written, clipped, at, notes_on(recording, model, levels))
+
+
+def result_names(stem: str, suffix: str, model: Model, wanted: Sequence[str]) -> dict[str, str]:
+    """Return the names of a recording's files of estimates, by source.
+
+    Args:
+        stem: name of the recording's file, without its suffix.
+        suffix: suffix of the estimates' files.
+        model: a loaded model.
+        wanted: sources that are wanted.
+    """
+    names = _file_names(model.sources)
+    return {source: f"{stem}.{names[source]}{suffix}" for source in wanted}
 
 
 def _file_names(sources: Sequence[str]) -> dict[str, str]:

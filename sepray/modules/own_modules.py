@@ -45,7 +45,7 @@ def is_known(module: str, formerly: bool = False) -> bool:
     location = _location(module)
     if location is None:
         return False
-    given = [each for each in os.environ.get(TRUSTED, "").split(",") if each]
+    given = _given()
     if any(os.path.isabs(each) and Path(each).resolve() == Path(location) for each in given):
         return True
     if location == _INSTALLED:
@@ -95,7 +95,7 @@ def require_own_file(path: Path) -> None:
     here, file = Path.cwd(), path.absolute()
     if {"", str(here)} & set(sys.path):
         return
-    given = [Path(each).resolve() for each in os.environ.get(TRUSTED, "").split(",") if os.path.isabs(each)]
+    given = [Path(each).resolve() for each in _given() if os.path.isabs(each)]
     inside = [file, *(folder for folder in file.parents if here in folder.parents)]
     if file.resolve() in given or (_why_not(here) is None and _are_of_user(inside)):
         return
@@ -110,6 +110,11 @@ def hint() -> str:
     except OSError:  # the folder is gone
         return ""
     return "" if why is None else f" ({why}; if you trust its modules, set PYTHONPATH=.)"
+
+
+def _given() -> list[str]:
+    """Return the modules that ``TRUSTED`` names."""
+    return [each.strip() for each in os.environ.get(TRUSTED, "").split(",") if each.strip()]
 
 
 def _why_not(folder: Path) -> str | None:
@@ -134,7 +139,7 @@ def _was_named(module: str, location: str) -> bool:
 
 
 def _is_trusted(folder: Path) -> bool:
-    paths = (Path(each) for each in os.environ.get(TRUSTED, "").split(",") if os.path.isabs(each))
+    paths = (Path(each) for each in _given() if os.path.isabs(each))
     return folder.resolve() in {above for path in paths for above in path.resolve().parents}
 
 

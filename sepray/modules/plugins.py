@@ -84,6 +84,6 @@ def _unreadable(what: str, point: EntryPoint) -> str | None:
         source.tree(point.value)
     except ModuleNotFoundError:
         return f"{what} of {_origin(point)} is missing: there is no module {point.value}"
-    except (SyntaxError, ValueError) as error:
+    except (SyntaxError, ValueError, OSError) as error:
         return f"{what} of {_origin(point)} cannot be read: {' '.join(str(error).split())}"
     return None

@@ -175,8 +175,8 @@ def finish_interrupted(name: str, storage_path: str) -> bool:
 
 
 def _remove_empty(folder: str, top: str) -> None:
-    has_links = "://" not in folder and Path(folder).is_dir() and any(Path(folder).iterdir())
-    if not has_links and not files(folder) and not folders(folder):
+    has_entries = "://" not in folder and Path(folder).is_dir() and any(Path(folder).iterdir())  # links among them
+    if not has_entries and not files(folder) and not folders(folder):
         remove(folder, top)
 
 

@@ -84,7 +84,7 @@ def refusal_of_experiment(experiment: str, default: str | None) -> str:
     folder, usual = _folder(experiment), _folder(default) if default else None
     if folder is None or ".." in folder.parts:
         return f"its files would go to {mask(experiment)}"
-    known = [Path(each) for each in os.environ.get(TRUSTED, "").split(",") if os.path.isabs(each)]
+    known = [Path(each) for each in _given() if os.path.isabs(each)]
     known += [usual.parent] if usual is not None and len(usual.parents) > 1 else []
     if any(folder.is_relative_to(each) for each in known):
         return ""
@@ -163,7 +163,12 @@ def _host(text: str, scheme: str) -> tuple[str, int] | None:
 
 
 def _trusted(scheme: str) -> list[tuple[str, int] | None]:
-    return [_host(each.strip(), scheme) for each in os.environ.get(TRUSTED, "").split(",") if each]
+    return [_host(each, scheme) for each in _given()]
+
+
+def _given() -> list[str]:
+    """Return the hosts and folders that ``TRUSTED`` names."""
+    return [each.strip() for each in os.environ.get(TRUSTED, "").split(",") if each.strip()]
 
 
 def _folder(location: str) -> Path | None:

@@ -151,9 +151,8 @@ class Outbox:
         if len(text) <= LARGEST_INLINE_TEXT:
             self.put(key, "artifact", {"name": name, "text": text})
             return
-        copy = self._new_file(name)
-        copy.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may hold half characters
-        self.put(key, "artifact", {"name": name, "file": str(copy.relative_to(self.files))})
+        with self._new_file(key, name) as copy:  # a half character, as names of files may hold, is escaped
+            copy.write_text(text, encoding="utf-8", errors="backslashreplace")
 
     def put_file(self, key: RunKey, name: str, path: Path) -> None:
         """Append a copy of the file ``path``, which becomes the artifact ``name`` of a run; nothing if there is none.
@@ -164,17 +163,22 @@ class Outbox:
             source = open_regular(path)
         except FileNotFoundError:
             return
-        with source:
-            copy = self._new_file(name)
-            with copy.open("xb") as target:
-                shutil.copyfileobj(source, target)
-        self.put(key, "artifact", {"name": name, "file": str(copy.relative_to(self.files))})
+        with source, self._new_file(key, name) as copy, copy.open("xb") as target:
+            shutil.copyfileobj(source, target)
 
-    def _new_file(self, name: str) -> Path:
+    @contextmanager
+    def _new_file(self, key: RunKey, name: str) -> Iterator[Path]:
+        """Give the path of a new file, and append it as an artifact once it is written; if that fails, remove it."""
         self.refuse_links(self.files)
         folder = self.files / uuid.uuid4().hex
-        folder.mkdir(parents=True)
-        return folder / Path(name).name
+        try:
+            folder.mkdir(parents=True)
+            copy = folder / Path(name).name
+            yield copy
+            self.put(key, "artifact", {"name": name, "file": str(copy.relative_to(self.files))})
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def take(self, limit: int) -> list[Operation]:
         """Return the oldest ``limit`` operations, in order, without removing them."""

@@ -69,6 +69,16 @@ def test_recordings_with_the_same_results_are_refused(record):
         plan([Path("one"), Path("two")], Path("out"))
 
 
+def test_recording_that_an_estimate_of_another_would_replace_is_refused(record):
+    record("a.npy", "a.heart.npy")
+    line = r"^an estimate of a\.npy would replace the recording a\.heart\.npy: leave that one out, or give another"
+    with pytest.raises(UsageError, match=line):
+        list(separate_all(plan([Path("a.npy"), Path("./a.heart.npy")], Path(".")), QUARTER, rate=64))
+    np.testing.assert_array_equal(np.load("a.heart.npy"), WAVE)
+    planned = plan([Path("a.npy"), Path("a.heart.npy")], Path("out"))
+    assert len(list(separate_all(planned, QUARTER, rate=64))) == 2
+
+
 def test_rate_is_for_the_files_of_a_folder_that_have_none_of_their_own(record):
     record("in/a.npy", "in/b.csv")
     soundfile.write("in/c.wav", WAVE, 100)

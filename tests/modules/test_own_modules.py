@@ -129,7 +129,7 @@ def test_variable_names_own_modules_and_paths_of_any(two, monkeypatch):
     mine.chmod(0o777)
     assert is_refused(name)
     assert own_modules.how_to_trust(name) == f"{own_modules.TRUSTED}={mine / name}.py"
-    monkeypatch.setenv(own_modules.TRUSTED, f"other,{mine / name}.py")
+    monkeypatch.setenv(own_modules.TRUSTED, f"other, {mine / name}.py")
     assert not is_refused(name)
     enter(monkeypatch, theirs)
     assert is_refused(name)

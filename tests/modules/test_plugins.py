@@ -38,6 +38,16 @@ def test_announced_names_are_known_like_sepray_s_own(lab):
     assert registry.find(TASKS, "hall").__name__ == "lab_echo.rooms"
 
 
+def test_module_that_cannot_be_read_costs_the_other_names_nothing(lab, monkeypatch):
+    def refuse(module):
+        raise PermissionError(13, "Permission denied", "separator.py")
+
+    monkeypatch.setattr(plugins.source, "tree", refuse)
+    problem = registry.announced_modules(SEPARATORS)["echo"].problem
+    assert problem is not None
+    assert problem.endswith("cannot be read: [Errno 13] Permission denied: 'separator.py'")
+
+
 def test_announced_names_are_checked_without_importing_anything(lab):
     before = set(sys.modules)
     for package, name in ((SEPARATORS, "echo"), (SEPARATORS, "echo:wide_debug"), (TASKS, "hall:small")):

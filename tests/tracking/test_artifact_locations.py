@@ -134,7 +134,7 @@ def test_mlflow_asks_no_other_host_for_what_a_database_names():
 )
 def test_an_experiment_of_a_server_chooses_no_folder_of_this_machine(experiment, default, is_taken, monkeypatch):
     """Everybody who may create an experiment there may say where its files go."""
-    monkeypatch.setenv(TRUSTED, "/trusted")
+    monkeypatch.setenv(TRUSTED, "lab, /trusted")
     assert (refusal(f"{experiment}/run/artifacts", experiment, LAB, lambda: default) == "") is is_taken
 
 

@@ -86,6 +86,26 @@ def test_a_copied_file_outlives_its_original_and_leaves_when_acknowledged(box, t
     assert not copy.parent.exists()
 
 
+def test_a_copy_that_is_not_appended_is_not_kept(box, tmp_path, monkeypatch):
+    """On a full disk it is tried again each second."""
+    (tmp_path / "plot.txt").write_text("drawn")
+
+    def refuse(*_):
+        raise OutboxError("the disk is full")
+
+    monkeypatch.setattr(box, "put", refuse)
+    for put, content in ((box.put_file, tmp_path / "plot.txt"), (box.put_text, "x" * (LARGEST_INLINE_TEXT + 1))):
+        with pytest.raises(OutboxError):
+            put(KEY, "a.txt", content)
+    assert not list(box.files.iterdir())
+
+
+def test_a_text_with_half_a_character_is_kept_with_its_code(box):
+    box.put_text(KEY, "a.txt", "\udcff" * (LARGEST_INLINE_TEXT + 1))
+    (operation,) = box.take(10)
+    assert (box.files / operation.body["file"]).read_text().startswith("\\udcff\\udcff")
+
+
 @pytest.mark.parametrize(("length", "files"), [(LARGEST_INLINE_TEXT, 0), (LARGEST_INLINE_TEXT + 1, 1)])
 def test_a_long_text_lies_in_a_file_of_its_own_until_it_is_acknowledged(box, length, files):
     box.put_text(KEY, "deep/a.txt", "é" * length)
