@@ -68,6 +68,14 @@ TrackingUri = Annotated[
         help_behavior_hint="(default: $MLFLOW_TRACKING_URI, else mlflow.db in this folder)",
     ),
 ]
+StudyTrackingUri = Annotated[
+    str | None,
+    tyro.conf.arg(
+        metavar="URL",
+        help="MLflow tracking server or database.",
+        help_behavior_hint="(default: the study's own, else $MLFLOW_TRACKING_URI, else mlflow.db in this folder)",
+    ),
+]
 TrustModelCode = Annotated[
     bool,
     tyro.conf.arg(
@@ -112,7 +120,7 @@ class StudyFlags:
         tyro.conf.arg(metavar="STUDY", help="Name of the study.", help_behavior_hint=""),
     ]
     storage: Storage = STORAGE
-    tracking_uri: TrackingUri = None
+    tracking_uri: StudyTrackingUri = None
     storage_path: StoragePath = STORAGE_PATH
     cache: Cache = CACHE
 

@@ -100,10 +100,34 @@ def of_study(given: str | None, name: str, storage: str, storage_path: str) -> t
     return address, ""
 
 
+def shown(given: str | None, attributes: Mapping[str, Any], folder: Path) -> str:
+    """Return the address of a study's MLflow for messages, without secrets; nothing is asked there.
+
+    It is the given one, or else the one that the study has stored if this user knows it, or else the default.
+
+    Args:
+        given: address from the command line or the caller, if any.
+        attributes: user attributes of the search's Optuna study.
+        folder: local folder of the study's files.
+
+    Raises:
+        UsageError: the default is a file that others have changed (``resolve_uri``).
+    """
+    before = attributes.get(ATTRIBUTE)
+    if not given and before is not None:
+        with contextlib.suppress(UsageError):
+            address = _resolved(str(before), folder)
+            if _is_own(str(before), address, folder):
+                return mask(address)
+    return mask(resolve_uri(given))
+
+
 def _is_own(before: str, address: str, folder: Path) -> bool:
     """Say whether this user knows the address that a storage has kept: updates and passwords would go there."""
-    known = [resolve_uri(None), (_target(folder) if _is_private(folder) else None) or ""]
-    return private_list.is_named("tracking", before) or any(is_same(address, own) for own in known if own)
+    if private_list.is_named("tracking", before) or is_same(address, resolve_uri(None)):
+        return True
+    answered = _target(folder) if _is_private(folder) else None
+    return bool(answered) and is_same(address, str(answered))
 
 
 def _is_private(folder: Path) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.trial import FrozenTrial
 
 from ..choices import MEASURES, better_words, measure_words
+from ..driver import tracking_address
 from ..driver.saved_study import SavedStudy
 from ..errors import UsageError
 from ..report.kept_result import NO_MODEL
@@ -22,7 +23,6 @@ from ..scoring.units import ITEMS, sample_words
 from ..search.outcomes import is_feasible, outcome
 from ..spec.settings import Settings
 from ..spec.study import StudySpec
-from ..tracking.environment import resolve_uri
 from ..tracking.pages import runs_page
 from . import progress
 from .disk import disk_used
@@ -41,8 +41,8 @@ class Findings:
         result: content of ``result.json``; None if the study has no champion.
         registration: content of ``registration.json``; empty if the study has not registered anything yet.
         is_running: whether a driver on this machine runs the study.
-        tracking_uri: MLflow with the study's runs and models; None: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the
-            current folder.
+        tracking_uri: MLflow with the study's runs and models; None: the one that the study has stored, if this user
+            knows it, else MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current folder.
         cache: folder or URI for generated and decoded data.
         given_status: exit status of the run that this is the result of; None if the study was only read.
     """
@@ -229,6 +229,11 @@ class Findings:
         """Id of the study's own MLflow run; None if MLflow has not answered yet."""
         return self.saved.studies["search"].user_attrs.get("mlflow_run_id")
 
+    @cached_property
+    def mlflow(self) -> str:
+        """Address of the study's MLflow, without secrets."""
+        return tracking_address.shown(self.tracking_uri, self.saved.studies["search"].user_attrs, self.folder)
+
     @property
     def runs_page(self) -> str | None:
         """Address of MLflow's page with the study's runs; None if MLflow has not answered yet.
@@ -237,7 +242,7 @@ class Findings:
         is continued.
         """
         experiment = self.saved.studies["search"].user_attrs.get("mlflow_experiment_id")
-        return runs_page(resolve_uri(self.tracking_uri), experiment) if experiment else None
+        return runs_page(self.mlflow, experiment) if experiment else None
 
     @cached_property
     def disk(self) -> Mapping[str, int]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..driver import tracking_address
 from ..driver.saved_study import read_saved_study
 from ..errors import UsageError
 from ..plain_text import escape_controls
@@ -47,7 +48,10 @@ class StudyResult(Findings):
             raise UsageError(f"{self.name} has no model: {why}")
         from ..models.model import load_model
 
-        return load_model(self.model_uri, tracking_uri=self.tracking_uri)
+        address = self.tracking_uri
+        if address is None and tracking_address.ATTRIBUTE in self.saved.studies["search"].user_attrs:
+            address, _ = tracking_address.of_study(None, self.name, self.saved.storage, self.saved.storage_path)
+        return load_model(self.model_uri, tracking_uri=address)
 
 
 def load_study(
@@ -65,8 +69,8 @@ def load_study(
         storage: Optuna storage of the study: URL of a database, ``journal:///path`` or ``grpc://host:port``; None:
             SEPRAY_STORAGE, or ``optuna.db`` in the current folder.
         storage_path: folder or URI of the studies' files.
-        tracking_uri: MLflow tracking server or database; None: MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current
-            folder.
+        tracking_uri: MLflow tracking server or database; None: the one that the study has stored, if this user knows
+            it, else MLFLOW_TRACKING_URI, or ``mlflow.db`` in the current folder.
         cache: folder or URI for generated and decoded data.
         status: exit status of the run that this is the result of, if there was one.
 

@@ -16,7 +16,6 @@ from ..scoring import answer_words, explanation_words
 from ..scoring.answers import Answer
 from ..search.outcomes import has_failed, reason
 from ..spec.folder import is_remote
-from ..tracking.environment import resolve_uri
 from ..tracking.pages import is_server
 from .findings import Findings
 
@@ -117,11 +116,10 @@ def locations(result: Findings) -> dict[str, str]:
     if is_remote(saved.storage_path):
         found["checkpoints"] = mask(saved.checkpoints)
     found["report"] = str(result.report or f"none; {from_this_shell(f'sepray report {result.name}')} makes it")
-    found["MLflow"] = mask(resolve_uri(result.tracking_uri))
+    found["MLflow"] = result.mlflow
     found |= {"experiment": saved.model_name, "run": run or "none yet"}
     if result.runs_page is not None:
-        server = is_server(resolve_uri(result.tracking_uri))
-        found["runs' page"] = result.runs_page + ("" if server else "  (while mlflow ui runs)")
+        found["runs' page"] = result.runs_page + ("" if is_server(result.mlflow) else "  (while mlflow ui runs)")
     if result.model_uri is not None:
         found["model"] = result.model_uri
     found["disk used"] = size(sum(result.disk.values()))

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from optuna.trial import TrialState, create_trial
 
+from sepray.disk import private_list
 from sepray.errors import UsageError
 from sepray.results import findings, progress
 from sepray.results.findings import Findings
@@ -158,6 +159,19 @@ def test_report_and_mlflow_are_there_once_they_were_made(found, tmp_path):
     study = found(attributes=told, tracking_uri="http://mlflow:5000")
     assert (study.report, study.run_id) == (tmp_path / "report.html", "r1")
     assert study.runs_page.startswith("http://mlflow:5000/#/experiments/7")
+
+
+def test_mlflow_is_the_studys_own_where_this_user_knows_it(found, monkeypatch):
+    told = {"tracking_uri": "http://findings:5000", "mlflow_experiment_id": "7"}
+    assert found(attributes=told).mlflow.startswith("sqlite:///")  # perhaps a stranger has written it there
+    private_list.remember_named("tracking", "http://findings:5000")
+    assert found(attributes=told).mlflow == "http://findings:5000"
+    assert found(attributes=told).runs_page.startswith("http://findings:5000/#/experiments/7")
+    assert found(attributes=told, tracking_uri="http://me:pass-word1@own:1").mlflow == "http://me:***@own:1"
+    masked = {"tracking_uri": "http://me:***@findings:5000"}
+    assert found(attributes=masked).mlflow.startswith("sqlite:///")  # its password is not known
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:pass-word1@findings:5000")
+    assert found(attributes=masked).mlflow == "http://me:***@findings:5000"
 
 
 def test_edges_are_those_of_the_result(found):

@@ -49,7 +49,7 @@ def result(objectives=ONE, **fields):
         "best": [],
         "run_id": None,
         "report": None,
-        "tracking_uri": "http://host:5000",
+        "mlflow": "http://host:5000",
         "runs_page": None,
         "model_uri": None,
         "disk": {"checkpoints": 2048, "outbox": 0, "report": 1024},
@@ -122,7 +122,7 @@ def test_places_are_told_without_passwords():
         "model": "models:/a/1",
         "disk used": "0 B",
     }
-    local = result(runs_page="http://localhost/1", tracking_uri="sqlite:///mlflow.db")
+    local = result(runs_page="http://localhost/1", mlflow="sqlite:///mlflow.db")
     assert summary.locations(local)["runs' page"] == "http://localhost/1  (while mlflow ui runs)"
 
 
