@@ -2,7 +2,7 @@
 
 For a recording ``NAME.SUFFIX`` and a source such as ``fetal``, these are looked for in this order:
 
-- ``NAME.fetal.csv``: times of beats in seconds, one in a line; other lines (a header) are left out. They are on the
+- ``NAME.fetal.csv``: times of beats in seconds, one in a line; lines of words (a header) are left out. They are on the
   recording's own clock where it has a column of times (``recording_clock``), else from its first sample;
 - ``NAME.fqrs`` or ``NAME.qrs`` (WFDB): fetal beats, as in PhysioNet's fetal ECG; ``NAME.atr``: beats of the first
   heart; ``NAME.SUFFIX.qrs`` too, as beside EDF files;
@@ -221,11 +221,14 @@ def _times(path: Path, least: float) -> NDArray[np.float64]:
         raise RecordingError(f"{path} is too large for times of beats")
     times = array("d")  # 8 bytes for each, unlike a list's objects
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        for line in file:
+        for number, line in enumerate(file, 1):
+            text = line.strip().rstrip(",;")
             try:
-                times.append(float(line.strip().rstrip(",;")))
+                times.append(float(text))
             except ValueError:
-                continue
+                if text.lstrip("+-")[:1].isdigit():  # a decimal comma, a clock time or a second column
+                    shown = f"{_short(text)} in line {number}"
+                    raise RecordingError(f"{path} has {shown}: it needs seconds such as 1.25, one in a line") from None
     found = np.sort(np.array(times, dtype=np.float64))
     if not len(found) or not np.isfinite(found).all() or found[0] < least:
         raise RecordingError(f"{path} has no times of beats: it needs seconds from the first sample, one in a line")

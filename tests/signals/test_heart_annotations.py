@@ -90,6 +90,10 @@ def test_times_of_beats_beside_a_recording(tmp_path) -> None:
         (tmp_path / "a.fetal.csv").write_text(text)
         with pytest.raises(RecordingError, match=r"a\.fetal\.csv has no times of beats"):
             annotation(tmp_path / "a.csv", "fetal", HEARTS, 250, None)
+    for second in ("0,9", "-0,9", "00:00:01", "0.9,N"):
+        (tmp_path / "a.fetal.csv").write_text(f"1\n{second};\n2,\n")
+        with pytest.raises(RecordingError, match=rf"fetal\.csv has '{second}' in line 2: it needs seconds such as"):
+            annotation(tmp_path / "a.csv", "fetal", HEARTS, 250, None)
 
 
 def test_beats_come_before_rates(tmp_path) -> None:
