@@ -53,7 +53,7 @@ class Kept(NamedTuple):
     description: str
 
     def tensor(self, name: str) -> Tensor:
-        """Return one of its tensors, mapped from the file.
+        """Return the entry's tensor of a name, mapped from the file.
 
         Raises:
             UsageError: somebody has replaced or removed the file meanwhile.

@@ -52,7 +52,7 @@ def ppg_signal(samples: int, rate: float, rates: tuple[float, float]) -> Signal:
 
 
 def resampled(samples: Samples, rate: float, new_rate: float) -> Samples:
-    """Return samples at another rate, by a polyphase filter without delay."""
+    """Return samples ``[time]`` at another rate (both in Hz), by a polyphase filter without delay."""
     from scipy.signal import resample_poly
 
     exact = Fraction(new_rate / rate)
@@ -113,7 +113,7 @@ def read_once(
         skip_bad: as for ``read_all``.
 
     Returns:
-        the recordings by name, and the reasons why others were left out.
+        the recordings ``[..., time]`` by name, and the reasons why others were left out.
     """
 
     def build() -> dict[str, Tensor]:

@@ -93,7 +93,7 @@ def synthesise(spec: RecordingSpec) -> NDArray[np.float32]:
 
 
 def synthesise_all(specs: Sequence[RecordingSpec], processes: int | None = None) -> list[NDArray[np.float32]]:
-    """Return all recordings, the same whatever the number of processes.
+    """Return all recordings ``[time]``, the same whatever the number of processes.
 
     By default there is a process for each CPU, but at most one for every 8 recordings.
 

@@ -61,12 +61,12 @@ class BatchNormMaskDecoder(nn.Module):
         self.layers = nn.ModuleList(layers)
 
     def forward(self, code: Tensor) -> Tensor:
-        """Return the masks of one batch, between 0 and 1."""
+        """Return the masks ``[b, channels, h, w]`` of one batch of codes ``[b, code]``, between 0 and 1."""
         [masks] = self.decode([code])
         return masks
 
     def decode(self, batches: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Return the masks of several batches of codes, which are all of one size."""
+        """Return the masks ``[b, channels, h, w]`` of each batch of codes ``[b, code]``; batches have one size."""
         hidden = [values.unflatten(-1, self.shape) for values in _apart([self.dense], batches)]
         return _apart(self.layers, hidden)
 
@@ -88,7 +88,7 @@ class BatchNormDiscriminator(nn.Module):
         self.head = nn.Linear(dense, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return one logit for each image of one batch."""
+        """Return the logits ``[b]`` of one batch of images."""
         [logits] = self.judge(self.features([image]))
         return logits
 

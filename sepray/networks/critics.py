@@ -46,7 +46,13 @@ def critic_terms(critic: Critic, real: Tensor, fake: Tensor, position: Tensor, s
 
 
 def gradient_penalty(critic: Critic, images: Tensor, sides: Sides) -> Tensor:
-    """Return the mean over items of ``(|grad D| - 1)^2``, one-sided of ``max(0, |grad D| - 1)^2``; a scalar."""
+    """Return the mean over items of ``(|grad D| - 1)^2``, one-sided of ``max(0, |grad D| - 1)^2``; a scalar.
+
+    Args:
+        critic: critic D.
+        images: where the gradient is taken, ``[batch, channel, height, width]``.
+        sides: gradients that are penalised, as for ``critic_terms``.
+    """
     gradient = torch.func.grad(lambda points: critic(points).sum())(images)
     # The root's gradient is infinite at 0, which a critic that ignores its image would reach.
     excess = (gradient.square().sum(dim=(1, 2, 3)) + 1e-16).sqrt() - 1

@@ -61,7 +61,7 @@ class DcganGenerator(nn.Module):
                 nn.init.normal_(layer.weight, std=0.02)  # as in DCGAN
 
     def forward(self, codes: Tensor) -> Tensor:
-        """Return the image of each code."""
+        """Return images ``[batch, channels, size, size]`` of codes ``[batch, code]``."""
         images: Tensor = self.layers(codes[:, :, None, None])
         return images
 

@@ -188,7 +188,7 @@ class MaskNetwork(nn.Module):
                 layer.negative_slope = 0.0
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return the mask of each image."""
+        """Return the mask ``[b, channels, h, w]`` of each image."""
         height, width = image.shape[-2:]
         padded = F.pad(image / level(image, axes=3), (0, -width % self.multiple, 0, -height % self.multiple))
         mask: Tensor = self.decoder(self.encoder(padded))

@@ -39,7 +39,7 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1, stride, bias=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Apply the block."""
+        """Apply the block to images ``[b, in, h, w]``."""
         shortcut = self.shortcut(image)
         if self.scale == 2:  # the 1x1 convolution before the upsampling: the same result for a quarter of the work
             shortcut = F.interpolate(shortcut, scale_factor=2.0, mode="nearest")
@@ -114,10 +114,10 @@ class Discriminator(nn.Module):
         return features
 
     def judge(self, features: Tensor) -> Tensor:
-        """Return one logit for each row of features."""
+        """Return the logits ``[b]`` of features ``[b, feature]``."""
         logits: Tensor = self.head(features)
         return logits[..., 0]
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return one logit for each image."""
+        """Return the logits ``[b]`` of images ``[b, channels, h, w]``."""
         return self.judge(self.features(image))

@@ -34,7 +34,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(filters + channels_in, channels_out, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Apply the network."""
+        """Apply the network to images ``[b, channels_in, h, w]``."""
         features, skips = F.relu(self.stem(image)), []
         for convolution in self.down:
             skips.append(features)

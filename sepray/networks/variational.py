@@ -88,7 +88,7 @@ class Convolutions(nn.ModuleList):
         )
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the features after every layer."""
+        """Return the features after every layer, ``[b, channel, h, w]`` each."""
         features: list[Tensor] = []
         for layer in self:
             image = layer(image)
@@ -134,7 +134,7 @@ class MaskDecoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, code: Tensor) -> Tensor:
-        """Return the mask, between 0 and 1."""
+        """Return masks ``[b, channels, h, w]``, between 0 and 1."""
         mask: Tensor = self.layers(self.dense(code).unflatten(-1, self.shape))
         return mask
 
@@ -149,11 +149,11 @@ class FeatureDiscriminator(nn.Module):
         self.head = nn.Linear(width * 2 ** (stages - 1) * height * breadth, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Return one logit for each image."""
+        """Return the logits ``[b]`` of images ``[b, channels, h, w]``."""
         return self.judge(image)[0]
 
     def judge(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logits, and the features after the third convolution (after the last, if there are fewer)."""
+        """Return the logits ``[b]``, and the features after the third convolution (the last, if there are fewer)."""
         features = self.convolutions(image)
         return self.head(features[-1].flatten(1))[..., 0], features[min(2, len(features) - 1)]
 

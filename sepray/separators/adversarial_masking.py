@@ -117,7 +117,7 @@ class NormalisedLayer(nn.Module):
         return F.conv2d(values, weight, bias, stride=2, padding=1)
 
     def iterated(self) -> tuple[Tensor, Tensor]:
-        """Return both vectors after one more power iteration."""
+        """Return the left vector ``[outputs]`` and the right one ``[inputs]`` after one more power iteration."""
         return power_iteration(self.layer.weight.detach().flatten(1), self.drawn)
 
 

@@ -81,6 +81,6 @@ class BinMask(Separator):
 
     @torch.no_grad()
     def separate(self, mixture: Tensor) -> Tensor:
-        """Return the masked mixture for each source."""
+        """Separate ``[batch, channel, time]`` into ``[batch, source, channel, time]``."""
         spectrum = self.spectrogram.transform(mixture)[:, None]
         return self.spectrogram.inverse(self.masks[:, None, :, None] * spectrum, mixture.shape[-1])

@@ -68,7 +68,7 @@ class Annotation:
         return 60 / interval if interval > 0 else math.nan
 
     def beats_in(self, start: float, stop: float) -> NDArray[np.float64]:
-        """Return the beats from ``start`` to before ``stop``, in seconds from ``start``."""
+        """Return the beats ``[beat]`` from ``start`` to before ``stop``, in seconds from ``start``."""
         times = np.empty(0) if self.beats is None else self.beats
         return times[(times >= start) & (times < stop)] - start
 

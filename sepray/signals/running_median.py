@@ -71,7 +71,7 @@ def drift(middles: NDArray[np.float64], length: int) -> float:
     Steps do not count: the drift is the median of the changes from stretch to stretch.
 
     Args:
-        middles: medians of the stretches of a channel, from ``stretches``.
+        middles: medians of the stretches of a channel, ``[stretch]``, from ``stretches``.
         length: samples of a stretch.
     """
     changes = np.diff(middles[1:-2])  # of whole stretches
