@@ -1,4 +1,4 @@
-"""One mask for each frequency bin, on notes and bursts: what training gives without a look at the item.
+"""One mask value for each source and frequency bin, on notes and bursts: a floor for networks that make masks.
 
 There is nothing to search, so two trials are enough.
 """

@@ -79,8 +79,8 @@ class MixtureConfig(Protocol):
 class Crops:
     """Random crops of pieces in which the sources can be heard.
 
-    A crop in which a source is more than 30 dB below its level in the piece is drawn again, up to 16 times; then the
-    best of these crops is taken. (A rest scores -60 dB or +60 dB of SI-SDR, and teaches little.)
+    A crop in which a source is more than 30 dB below its level in the piece is drawn again. After 16 draws the best of
+    these crops is taken. (A rest scores -60 dB or +60 dB of SI-SDR, and teaches little.)
 
     Args:
         pieces: pieces, all at least ``samples`` long.
