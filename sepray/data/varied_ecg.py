@@ -218,6 +218,8 @@ def drawn(rhythm: Rhythm, shape: Shapes, widening: Array, rate: float, samples: 
 def coloured(random: np.random.Generator, items: int, samples: int, rate: float, power: float, lowest: float) -> Array:
     """Return noise ``[item, time]`` of unit standard deviation whose power falls with the frequency to some power.
 
+    Where ``lowest`` is 0, the power is the same at all frequencies below 1 Hz.
+
     Args:
         random: source of all random numbers.
         items: number of items.

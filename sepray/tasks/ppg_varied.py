@@ -8,8 +8,8 @@ minute, and
   Angiology 24, 1973);
 - the breath in the baseline (the source, 0.05 to 1 of the pulse), in the pulses' amplitude (up to 30%) and in their
   rate (up to 8%);
-- only in the mixture: drift whose power falls with the squared frequency (0.02 to 1), white noise (up to 0.05), and in
-  30% of the items a motion of 1 to 4 s, of 0.3 to 3 times the pulse.
+- only in the mixture: drift whose power falls with the squared frequency from 1 Hz on (0.02 to 1), white noise (up to
+  0.05), and in 30% of the items a motion of 1 to 4 s, of 0.3 to 3 times the pulse.
 
 In training batches a share of the mixtures is made anew from sources of different items (``remix``).
 """
