@@ -13,7 +13,7 @@ from ..errors import UsageError
 from . import samples
 
 WEAK = (Supervision.UNPAIRED_SOURCES, Supervision.SEMI_PAIRED, Supervision.OBSERVED_SOURCE)
-"""Supervision by samples of sources that are in none of the mixtures learned from."""
+"""Supervision by samples of sources that are in none of the mixtures of a view."""
 
 
 New = Callable[[tuple[int, ...]], Tensor]
@@ -39,9 +39,10 @@ def view(
     - SEMI_PAIRED: a ``paired_fraction`` of the items, drawn at random, is in ``paired_mixture`` and
       ``paired_sources``, unchanged. The other items are in ``mixture`` and ``sources`` as for UNPAIRED_SOURCES.
 
-    Unpaired samples are in none of the mixtures of the view, nor are their recordings where there is more than one. For
-    that the items are divided (``samples.divide``), and about half of them give mixtures. Smaller groups of items are
-    repeated, so that all tensors have the same number of items.
+    Unpaired samples are in none of the mixtures of the view. Where there are several recordings, those of the samples
+    are in none of ``mixture`` either: the items are divided (``samples.divide``), and about half of them give mixtures.
+    For SEMI_PAIRED only the other items are divided, so ``paired_mixture`` may have the samples' recordings. Smaller
+    groups of items are repeated, so that all tensors have the same number of items.
 
     Args:
         split: the training split.
@@ -89,6 +90,11 @@ def note(split: Split, supervision: Supervision, unit_names: Sequence[str]) -> s
         return (
             f"there are too few {' and '.join(few)} to be divided: unpaired samples are other crops than those in the "
             f"mixtures, but of the same {' and '.join(few)}"
+        )
+    if supervision is Supervision.SEMI_PAIRED:
+        return (
+            "unpaired samples are of recordings that are in none of the unpaired mixtures, which are about half of the "
+            "items without their sources; the pairs may be of any recordings"
         )
     return (
         "unpaired samples are of recordings that are in none of the mixtures learned from, which are about half of the "

@@ -164,6 +164,7 @@ def test_too_few_recordings_of_a_source_that_is_not_seen_alone_are_no_matter():
 def test_notes_are_of_methods_that_see_unpaired_samples_alone():
     data = of_units(*((f"piece {n % 3}",) for n in range(9)))
     assert note(data, Supervision.UNPAIRED_SOURCES, ("pieces",)).startswith("unpaired samples are of recordings")
+    assert "in none of the unpaired mixtures" in note(data, Supervision.SEMI_PAIRED, ("pieces",))
     assert [note(data, how, ("pieces",)) for how in (Supervision.PAIRED, Supervision.NONE)] == ["", ""]
     with_samples = Split(data.mixture, data.sources, torch.zeros(9, 1, 4))
     assert divides(with_samples, Supervision.UNPAIRED_SOURCES)
