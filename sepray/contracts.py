@@ -213,7 +213,7 @@ class Loss(NamedTuple):
     Attributes:
         total: scalar to differentiate.
         parts: scalars to report, by name (detached by the trainer).
-        carry: detached tensors handed to the later phases of the same step, merged into their batch.
+        carry: detached tensors for the later phases of the same step, merged into the batch that they share.
         kept: new values of the separator's buffers, by name and detached; the trainer writes them after the update.
     """
 

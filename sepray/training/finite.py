@@ -26,7 +26,8 @@ class NonFiniteLossError(ArithmeticError):
         self.phase, self.part, self.epoch, self.step = phase, part, epoch, step
 
     def __str__(self) -> str:
-        return f"{self.part} of phase {self.phase} is not finite in epoch {self.epoch}, step {self.step}"
+        """Return the message, in which epochs and steps are counted from 1, as everywhere for readers."""
+        return f"{self.part} of phase {self.phase} is not finite in epoch {self.epoch + 1}, step {self.step + 1}"
 
 
 class FiniteLosses:

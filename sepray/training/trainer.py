@@ -77,7 +77,7 @@ class Trainer:
 
     A step runs the separator's phases in order on one batch. A phase that ``draws_batches`` draws another one at random
     for each of its updates. A phase that is skipped draws as many random numbers as one that is not. The tensors that a
-    phase carries over are added to the batch of the later phases of the step.
+    phase carries over are added to the step's batch, for the later phases that are on it.
 
     Args:
         separator: separator with its initial weights; trained in place. The constructor calls its ``prepare``.

@@ -214,7 +214,7 @@ def test_saving_is_timed(tmp_path, monkeypatch):
 def test_loss_that_is_not_finite_ends_the_training(tmp_path):
     found = measured(tmp_path, Config(diverges_at=2))
     assert found["epochs"] == pytest.approx([4, 1])
-    assert found["problem"] == "total of phase first is not finite in epoch 2, step 0"
+    assert found["problem"] == "total of phase first is not finite in epoch 3, step 1"
     at_once = measured(tmp_path, Config(diverges_at=0))
     assert (at_once["epochs"], at_once["problem"][:30]) == ([], "total of phase first is not fi")
 

@@ -66,7 +66,7 @@ def test_nan_loss_ends_as_diverged_and_touches_no_weight(bench, epoch):
     results = run(trial)
     assert len(results) == epoch + 1
     assert results[-1]["outcome"] == "diverged"
-    assert results[-1]["reason"] == f"mse of phase gains is not finite in epoch {epoch}, step 0"
+    assert results[-1]["reason"] == f"mse of phase gains is not finite in epoch {epoch + 1}, step 1"
     assert results[-1]["epoch"] == epoch
     assert results[-1]["objective"] == pytest.approx(results[0]["objective"] if epoch else math.nan, nan_ok=True)
     assert same(weights(trial), kept)

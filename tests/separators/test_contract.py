@@ -279,7 +279,7 @@ def test_nan_input_stops_before_a_weight_changes(name):
     before = weights(run)
     run.data = {key: torch.full_like(value, math.nan) for key, value in run.data.items()}
     if learns(name):
-        with pytest.raises(NonFiniteLossError, match=r"is not finite in epoch 0, step 0"):
+        with pytest.raises(NonFiniteLossError, match=r"is not finite in epoch 1, step 1"):
             run.epoch()
     else:
         run.epoch()

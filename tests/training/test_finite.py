@@ -46,7 +46,7 @@ def test_first_update_whose_total_is_not_finite_is_named(value, parts, name):
     losses.add("two", 1, loss(math.nan, later=math.nan))
     losses.add("one", 2, loss(1.0, a=1.0))
     assert losses.found.item() == 1, "later updates are skipped too"
-    with pytest.raises(NonFiniteLossError, match=f"^{name} of phase one is not finite in epoch 4, step 1$") as caught:
+    with pytest.raises(NonFiniteLossError, match=f"^{name} of phase one is not finite in epoch 5, step 2$") as caught:
         losses.check(4)
     error = caught.value
     assert (error.phase, error.part, error.epoch, error.step) == ("one", name, 4, 1)
@@ -73,7 +73,7 @@ def test_lost_workers_are_remembered_across_blocks(monkeypatch):
     for step in range(7):
         value = torch.tensor(math.nan if step == 5 else 1.0)
         losses.add("one", step, Loss(value, {"first": torch.tensor(1.0), "second": value}))
-    with pytest.raises(NonFiniteLossError, match="second of phase one is not finite in epoch 2, step 5"):
+    with pytest.raises(NonFiniteLossError, match="second of phase one is not finite in epoch 3, step 6"):
         losses.check(2)
 
 

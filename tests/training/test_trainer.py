@@ -238,7 +238,7 @@ def test_nan_is_raised_with_its_place_before_the_weight_changes(where):
     run.data = {"mixture": data}
     weights = []
     run.separator.first.register_hook(lambda gradient: weights.append(run.separator.first.item()))
-    with pytest.raises(NonFiniteLossError, match=r"one of phase one is not finite in epoch 0") as caught:
+    with pytest.raises(NonFiniteLossError, match=r"one of phase one is not finite in epoch 1") as caught:
         run.epoch()
     assert caught.value.step == where
     # The updates before it have changed the weight; its own and the later one have not.
@@ -347,7 +347,7 @@ def test_a_fit_that_reports_no_finite_value_leaves_the_weights_as_they_were():
     assert run.epoch() == {"error": 1.0}
     assert fitted.given["step"].item() == 3.0
     fitted.reported = math.inf
-    with pytest.raises(NonFiniteLossError, match=r"^error of phase fit is not finite in epoch 1, step 0$"):
+    with pytest.raises(NonFiniteLossError, match=r"^error of phase fit is not finite in epoch 2, step 1$"):
         run.epoch()
     assert fitted.total.item() == 3.0
     assert run.epochs == 1
