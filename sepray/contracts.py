@@ -75,12 +75,12 @@ class Signal:
         return self.channels if self.component_channels is None else self.component_channels
 
     def heart_range(self, source: str) -> tuple[float, float] | None:
-        """Return the lowest and the highest rate of a source in beats a minute; None where the task says none."""
+        """Return the lowest and the highest rate of a source in beats a minute; None if the task says none."""
         return next(((low, high) for name, low, high in self.heart_rates if name == source), None)
 
     @property
     def lowest_heart_rate(self) -> float:
-        """Lowest rate of the hearts, in beats a second; 0 where not all sources are ECGs of hearts.
+        """Lowest rate of the hearts, in beats a second; 0 if not all sources are ECGs of hearts.
 
         Another source, and a pulse, may be slower than any heart beats.
         """
@@ -100,10 +100,10 @@ class Split:
             mixture, for training with OBSERVED_SOURCE; None if the sources of the mixtures are shown instead.
         units: for each item the identities of what it was cut from: one, or for a mixture of independent recordings one
             each, in the same order in all items. Items of one recording (piece, subject, image) have the same; no two
-            splits share one. Intervals and tests resample these. None where the task does not say: then each item is a
+            splits share one. Intervals and tests resample these. None if the task does not say: then each item is a
             unit.
         beats: when each source beats, ``[item, source, beat]`` in seconds from the first sample, NaN where there are
-            fewer; float64. None where the task does not know: then beats are detected in the sources.
+            fewer; float64. None if the task does not know: then beats are detected in the sources.
         parts: what each source adds to the mixture, ``[item, source, channel, *signal]``, where sources have fewer
             channels than mixtures: ``sources`` are its first channels. Only remixed mixtures (``Augmentation.remix``)
             are made from it. None: ``sources`` are all that they add.

@@ -87,12 +87,12 @@ def how_to_install(error: BaseException | None) -> str | None:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is most like a misspelt one; empty where none is near."""
+    """Return the known name that is most like a misspelt one; empty if none is near."""
     return next(iter(difflib.get_close_matches(name, list(known), 1)), "")
 
 
 def proposal(name: str, known: Iterable[str]) -> str:
-    """Return the part of a message that proposes the nearest known name; empty where none is near."""
+    """Return the part of a message that proposes the nearest known name; empty if none is near."""
     close = nearest(name, known)
     return f"perhaps you meant {close}; " if close else ""
 

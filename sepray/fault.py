@@ -101,7 +101,7 @@ def of_loss(message: str) -> WorkerLoss:
 
     Args:
         message: of Ray's error of the worker's actor (``ActorDiedError``, ``ActorUnavailableError``,
-            ``OutOfMemoryError``, ``RuntimeEnvSetupError``); empty where there is none.
+            ``OutOfMemoryError``, ``RuntimeEnvSetupError``); empty if there is none.
     """
     if any(part in message for part in _NOT_BEGUN):
         return _of_beginning(_COLOUR.sub("", message))
@@ -141,7 +141,7 @@ def of_outcome(outcome: Mapping[str, Any], traceback: str = "") -> Whose | None:
         traceback: its attribute ``traceback``: older versions took an error of the checkpoints' store for the trial's.
 
     Returns:
-        Whose; None where the trial did not fail.
+        Whose; None if the trial did not fail.
     """
     tag, reason = outcome.get("tag"), str(outcome.get("reason") or "")
     if tag == LOST:

@@ -29,7 +29,7 @@ def short_name(text: str | None = None) -> str:
 
 
 def flags() -> frozenset[str]:
-    """Return the names of the CPU's instruction sets; empty where the operating system does not tell them."""
+    """Return the names of the CPU's instruction sets; empty if the operating system does not tell them."""
     return frozenset(_told("flags").split())
 
 
@@ -39,7 +39,7 @@ def has_bfloat16(flags: Collection[str]) -> bool:
 
 
 def _told(key: str) -> str:
-    """Return what Linux says of the first CPU under a key; empty where it says nothing."""
+    """Return what Linux says of the first CPU under a key; empty if it says nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

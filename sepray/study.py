@@ -115,7 +115,7 @@ def run(
         allow_changed_code: go on although source files that trainings run have changed since the last start.
 
     Returns:
-        The result. Its ``status`` is 0 where all went well and 1 where there is nothing to register. It is 2 or 3 where
+        The result. Its ``status`` is 0 if all went well and 1 if there is nothing to register. It is 2 or 3 if
         that is because trials raised errors: 2 if you can put all of them right. ``failures`` says what failed.
 
     Raises:

@@ -29,7 +29,7 @@ class Point:
     Attributes:
         name: its name in a sentence.
         hyperparameters: settings that it is trained with.
-        arm: arm of the study that it belongs to; empty where there are none.
+        arm: arm of the study that it belongs to; empty if there are none.
     """
 
     name: str

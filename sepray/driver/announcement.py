@@ -38,7 +38,7 @@ def show(
         result: its result.
         registration: result of registering its model.
         commands: commands that a user will want to run next.
-        report: the report's page; None where there is none.
+        report: the report's page; None if there is none.
     """
     answer = notes.answer_of(result)
     title, columns, rows, caption = notes.table_words(spec, data, result)

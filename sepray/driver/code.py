@@ -17,7 +17,7 @@ from ..tracking import sources
 def files(separator: Any) -> dict[str, str]:
     """Return module -> digest of its file, for a separator's configuration and all code that trains it.
 
-    These are the modules that travel with a packaged model, and sepray's own training. Empty where the separator has no
+    These are the modules that travel with a packaged model, and sepray's own training. Empty if the separator has no
     source files.
     """
     try:

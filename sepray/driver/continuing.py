@@ -55,7 +55,7 @@ def refuse_other_location(
         goes_on: whether the study itself goes on; otherwise the message does not propose ``--move-here``.
 
     Returns:
-        Where the checkpoints are that the study goes on without; empty where none are left behind.
+        Where the checkpoints are that the study goes on without; empty if none are left behind.
 
     Raises:
         UsageError: the checkpoints are elsewhere; the message says where, and what can be done.
@@ -137,7 +137,7 @@ def keep_code(study: optuna.Study, present: Mapping[str, str]) -> None:
 
 
 def code_tags(study: optuna.Study, present: Mapping[str, str]) -> dict[str, str]:
-    """Return the tag of trials that run other source files than the study's first ones; none where they are equal."""
+    """Return the tag of trials that run other source files than the study's first ones; none if they are equal."""
     names = code.changed(_stored_digests(study, "first", present), present)
     return {CHANGED_CODE: ", ".join(names)} if names else {}
 

@@ -185,7 +185,7 @@ class _Trainings:
 
 
 def _arms_without_trials(prepared: PreparedStudy, stores: StudyStores) -> str:
-    """Return a sentence about the arms that the search will not have reached; empty where it reaches all."""
+    """Return a sentence about the arms that the search will not have reached; empty if it reaches all."""
     trials, wanted = stores.search.get_trials(deepcopy=False), prepared.spec.budget.trials
     there = {trial.user_attrs.get("label") for trial in trials}
     points = [point for label, point in prepared.reference_points.items() if label not in there]
@@ -194,7 +194,7 @@ def _arms_without_trials(prepared: PreparedStudy, stores: StudyStores) -> str:
 
 
 def _machine(prepared: PreparedStudy) -> str:
-    """Return on what trials run and in which number format, in words; empty where a cluster's machines train them."""
+    """Return on what trials run and in which number format, in words; empty if a cluster's machines train them."""
     resources = prepared.spec.resources
     if resources.cluster_address:
         return ""

@@ -49,7 +49,7 @@ KeptResult = Mapping[str, Any]
 - ``best_of_arms``*: numbers of the retrainings at the arms' own best settings;
 - ``references``*: numbers of the retrainings of published settings;
 - ``edges``*: a sentence for each setting at an edge of its range;
-- ``samples``*: where unpaired samples were from, in words; empty where there were none;
+- ``samples``*: where unpaired samples were from, in words; empty if there were none;
 - ``explanation``: what ``Explanation.plain`` returns, where an ablation path to these settings was trained.
 """
 
@@ -152,7 +152,7 @@ def score_all(
 
 
 def _of_initial_model(spec: StudySpec, data: TaskData, split: Split | Tracks) -> dict[str, Scores]:
-    """Return the scores of the model whose weights trainings began with, as it came; nothing where there is none."""
+    """Return the scores of the model whose weights trainings began with, as it came; nothing if there is none."""
     if not spec.start:
         return {}
     try:

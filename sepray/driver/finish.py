@@ -36,7 +36,7 @@ class Finish:
         data: data of its task.
         folder: local folder of the study's files.
         tracker: tells MLflow about the study.
-        ranges: function from an arm (empty where there are none) to the distributions that its trials are searched in.
+        ranges: function from an arm (empty if there are none) to the distributions that its trials are searched in.
         references: name of published settings -> role of the retrainings that have them.
     """
 

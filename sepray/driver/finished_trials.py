@@ -30,7 +30,7 @@ class Finished:
             objectives it is the one value that the study's rule makes of them (``choosing.Rule.loss``).
         folder: folder or URI of its checkpoints.
         attributes: all user attributes of the trial.
-        arm: arm of the study that it belongs to; empty where there are none.
+        arm: arm of the study that it belongs to; empty if there are none.
         losses: each objective on validation, the sign turned where more is better.
     """
 

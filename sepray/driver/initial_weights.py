@@ -30,7 +30,7 @@ class InitialWeights:
 
 
 def find(model: str, separator: Separator, tracking_uri: str) -> InitialWeights | None:
-    """Return the initial model; None where the study names none.
+    """Return the initial model; None if the study names none.
 
     Args:
         model: address of the model; empty for none.

@@ -82,7 +82,7 @@ def _refusal(spec: StudySpec, part: str, unknown: Sequence[str], known: Sequence
 
 
 def _forms(separator: Any) -> list[str] | None:
-    """Return the names of a separator's hyperparameters with templates for those of sources; None where unknown."""
+    """Return the names of a separator's hyperparameters with templates for those of sources; None if unknown."""
     for signal in _STAND_INS:
         try:
             names = list(build(separator, signal, 0).hyperparameters())

@@ -24,7 +24,7 @@ _GAP, _UNBROKEN = "&emsp;", "\u00a0"
 
 
 def answer_of(result: KeptResult) -> Answer | None:
-    """Return the answer in a result; None where it has none, and for a result of an older version."""
+    """Return the answer in a result; None if it has none, and for a result of an older version."""
     kept = result.get("answer")
     return Answer.restored(kept) if kept else None
 

@@ -87,7 +87,7 @@ def under_former_name(spec: StudySpec) -> StudySpec:
 
 
 def stored_study(spec: StudySpec) -> optuna.Study | None:
-    """Return the study of this name; None where there is none that sepray has made, or where it cannot be read."""
+    """Return the study of this name; None if there is none that sepray has made, or if it cannot be read."""
     with contextlib.suppress(SeprayError):  # what keeps it from being read is said when it is opened
         study = load_study(spec.stores.storage, spec.name)
         return study if {FINGERPRINT, "spec"} <= study.user_attrs.keys() else None

@@ -25,7 +25,7 @@ def ensure_packaged(spec: StudySpec, data: TaskData, member: Finished, folder: P
     """Package the champion into ``folder``, below the study's own, unless it is there as it was packaged.
 
     Returns:
-        Why it cannot be packaged, in words; empty where it is.
+        Why it cannot be packaged, in words; empty if it is.
     """
     if is_packaged(folder):
         return ""

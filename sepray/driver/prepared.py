@@ -121,7 +121,7 @@ class PreparedStudy:
 
     @property
     def warning(self) -> str:
-        """What is odd about the study, in sentences; empty where nothing is."""
+        """What is odd about the study, in sentences; empty if there is nothing odd."""
         return " ".join(text for text in (self._fixed_warning, self._samples_warning) if text)
 
     @property

@@ -32,7 +32,7 @@ def reference_retrainings(prepared: PreparedStudy, own: Sequence[Retraining]) ->
 
 
 def reference_settings(prepared: PreparedStudy, point: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the arm that published settings belong to, empty where there are none, and what they are trained with."""
+    """Return the arm that published settings belong to, empty if there are none, and what they are trained with."""
     arm = of_settings(prepared.arms, {**prepared.separator.hyperparameters(), **point}) if prepared.arms else None
     return (arm, hyperparameters(prepared.arms[arm], point)) if arm else ("", dict(point))
 

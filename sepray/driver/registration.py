@@ -27,7 +27,7 @@ class Registration:
 
     Attributes:
         name: name of the registered model.
-        version: version that it was registered as; None where nothing was registered.
+        version: version that it was registered as; None if nothing was registered.
         champion: whether this version has the alias ``champion``.
         sentence: the result of registering, in words.
         waits: whether the tracking server did not answer, so that it can be asked again.
@@ -88,7 +88,7 @@ def next_commands(registration: Registration, tracking_uri: str, experiment_id: 
     Args:
         registration: result of registering the champion.
         tracking_uri: MLflow's address.
-        experiment_id: id of the study's experiment; empty where MLflow has not answered.
+        experiment_id: id of the study's experiment; empty if MLflow has not answered.
     """
     page = runs_page(tracking_uri, experiment_id) if experiment_id else ""
     if is_server(tracking_uri):

@@ -30,9 +30,9 @@ class Retraining:
         role: name that all seeds of the same settings share, e.g. ``"trial 3"``.
         hyperparameters: settings to train with.
         seed: random seed of the training.
-        arm: arm that it stands for; empty where there are none.
-        pairing: ``SAME_SETTINGS`` or ``BEST_OF_ARM``; empty where there are no arms.
-        base: number of the trial whose settings it has; None where there are no arms.
+        arm: arm that it stands for; empty if there are none.
+        pairing: ``SAME_SETTINGS`` or ``BEST_OF_ARM``; empty if there are no arms.
+        base: number of the trial whose settings it has; None if there are no arms.
         reference: name of the published settings that it is of, which no model is made of; empty for all others.
         epochs: epochs that it is trained for; None: those of the study.
     """

@@ -104,10 +104,10 @@ def finished_name(
         stage: a key of ``STAGES``.
         number: number of the trial.
         tag: its outcome.
-        values: values of the objectives; None where it has none.
+        values: values of the objectives; None if it has none.
         label: name of a reference point or a retraining.
         hyperparameters: settings that it was trained with.
-        arm: its arm; empty where there are none.
+        arm: its arm; empty if there are none.
     """
     digits = (f"{value:#.4g}".rstrip(".") for value in values or ())  # equally many in all names
     how = " / ".join(digits) if tag == "complete" else _ENDINGS.get(tag) or _failed(tag)
@@ -127,11 +127,11 @@ def note(
 
     Args:
         tag: its outcome.
-        reason: why it ended; empty where it ran its whole budget.
-        values: values of the objectives; None where it has none.
+        reason: why it ended; empty if it ran its whole budget.
+        values: values of the objectives; None if it has none.
         objectives: values that the study optimises.
         epochs: epochs that it was trained for.
-        arm: its arm; empty where there are none.
+        arm: its arm; empty if there are none.
     """
     of_arm = f"Arm {in_markdown(arm)}. " if arm else ""
     if tag != "complete":
@@ -177,7 +177,7 @@ def run_context(
 
 
 def _tags_at(context: Mapping[str, Any], moment_ms: int) -> Mapping[str, str]:
-    """Return the tags of the study's own run at a time; none where nobody kept them."""
+    """Return the tags of the study's own run at a time; none if nobody kept them."""
     tags: Mapping[str, str] = {}
     for start in context.get("starts", ()):
         tags = start["tags"] if start["at"] <= moment_ms else tags

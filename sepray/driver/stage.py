@@ -58,7 +58,7 @@ class Stage:
         scheduler: Ray Tune scheduler that stops its trials early, or ``"none"``.
         members: separators trained per trial.
         reference_points: settings by name that are tried first.
-        fixed: all trials of the stage; None where a sampler proposes them.
+        fixed: all trials of the stage; None if a sampler proposes them.
         retry_failed: whether trials that failed by their environment are run again.
         again: numbers of further trials that are run again.
     """

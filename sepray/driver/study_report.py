@@ -37,7 +37,7 @@ def make_report(spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker)
 
 
 def most_important_setting(spec: StudySpec, data: TaskData, folder: Path) -> Importance | None:
-    """Return the setting that explains most of what the trials differ by; None where that cannot be estimated."""
+    """Return the setting that explains most of what the trials differ by; None if that cannot be estimated."""
     try:
         from ..report import importance  # brings scikit-learn
 

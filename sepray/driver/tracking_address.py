@@ -56,7 +56,7 @@ def store(study: optuna.Study, folder: Path, address: str) -> None:
 
 
 def stored(attributes: Mapping[str, Any], folder: Path) -> str | None:
-    """Return the address that a study has stored, without secrets; None where an older version has stored none.
+    """Return the address that a study has stored, without secrets; None if an older version has stored none.
 
     Args:
         attributes: user attributes of the search's Optuna study.
@@ -175,7 +175,7 @@ def _waiting(folder: Path) -> int:
 
 
 def _asked(folder: Path, question: Callable[[Outbox], _Answer]) -> _Answer | None:
-    """Return what the outbox of a study answers; None where there is none, or none that can be read."""
+    """Return what the outbox of a study answers; None if there is none, or none that can be read."""
     if not (folder / "outbox.db").exists():
         return None
     with contextlib.suppress(OutboxError), contextlib.closing(Outbox(folder / "outbox.db")) as outbox:

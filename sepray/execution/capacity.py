@@ -92,7 +92,7 @@ def may_come(needs: Mapping[str, float]) -> bool:
 
 
 def _started_on_demand() -> list[dict[str, float]] | None:
-    """Return the resources of each kind of node that an autoscaler starts; None where none has said so."""
+    """Return the resources of each kind of node that an autoscaler starts; None if none has said so."""
     with contextlib.suppress(AttributeError):  # another version of Ray
         config = ray._private.state.state.get_cluster_config()
         if config is not None and config.node_group_configs:

@@ -164,7 +164,7 @@ def _read(filesystem: fs.FileSystem, path: str) -> bytes:
 
 
 def _metadata(content: bytes) -> dict[str, Any] | None:
-    """Return the metadata of a checkpoint; None where they are not as sepray writes them."""
+    """Return the metadata of a checkpoint; None if they are not as sepray writes them."""
     # In safetensors the first eight bytes hold the length of the JSON header that follows.
     length = int.from_bytes(content[:8], "little")
     try:

@@ -336,7 +336,7 @@ def _cluster_errors(address: str) -> Iterator[None]:
 
 
 def _environment_of_job() -> dict[str, Any]:
-    """Return the runtime environment of the Ray job that this process runs in; empty where it has none, or is in none.
+    """Return the runtime environment of the Ray job that this process runs in; empty if it has none, or is in none.
 
     Ray adds to it what the process itself asks for, and refuses what is named in both.
     """

@@ -48,8 +48,8 @@ class Hang:
         number: number of the trial.
         seconds: seconds since the trial's last report, or since it was started.
         usual: median seconds of an epoch; None before one has ended.
-        pid: process id of its worker; None where that is not known.
-        node: address of the node on which its worker runs; empty where that is not known.
+        pid: process id of its worker; None if that is not known.
+        node: address of the node on which its worker runs; empty if that is not known.
     """
 
     number: int

@@ -45,7 +45,7 @@ class Served:
         file_slice: where the values are on the driver's node.
         source: actor that reads them there (``_Source``).
         cache: folder of the cache, in which ``~`` is each node's own, or its URI.
-        copy: path of the shared copy of its file at the store of ``cache``; empty where there is none.
+        copy: path of the shared copy of its file at the store of ``cache``; empty if there is none.
     """
 
     file_slice: FileSlice
@@ -101,7 +101,7 @@ def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Itera
 
 
 def _copy_of(file_slice: FileSlice) -> str:
-    """Return the path of the shared copy of a slice's file; empty where there is none, or the store fails."""
+    """Return the path of the shared copy of a slice's file; empty if there is none, or the store fails."""
     copy = shared_copies.of(Path(file_slice.path))
     with contextlib.suppress(OSError):
         if copy is not None and copy.size() == os.stat(file_slice.path).st_size:

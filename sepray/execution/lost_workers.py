@@ -34,7 +34,7 @@ class WorkerLossWatch(UnsavedCallback):
 
 
 def _message(trial: Trial) -> str:
-    """Return the message of Ray's error of a trial's actor, from where Tune has written it; empty where there is none.
+    """Return the message of Ray's error of a trial's actor, from where Tune has written it; empty if there is none.
 
     Where an actor has not answered, Ray may know the cause by now.
     """

@@ -74,7 +74,7 @@ class Members:
         return self.trainers[0].epochs
 
     def failure(self, result: Mapping[str, Any]) -> str | None:
-        """Return the failure that the method itself sees in an epoch's result; None where it sees none."""
+        """Return the failure that the method itself sees in an epoch's result; None if it sees none."""
         return self.trainers[0].separator.failure(result)
 
     def epoch(self, validation: Tensors, batch_size: int) -> dict[str, float]:

@@ -279,7 +279,7 @@ class SeparatorTrainable(tune.Trainable):
         }
 
     def _warm_start(self) -> dict[str, torch.Tensor]:
-        """Return the estimates of the warm start of this trial's seed, as ``start``; nothing where there is none."""
+        """Return the estimates of the warm start of this trial's seed, as ``start``; nothing if there is none."""
         own = self._warm_starts.get(self.config["seed"])
         return {} if own is None else {"start": without_copy(own[0], self._context.device)}
 

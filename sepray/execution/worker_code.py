@@ -97,7 +97,7 @@ def _is_installed(file: Path) -> bool:
 
 
 def _copy(name: str, folder: Path) -> Path | None:
-    """Copy a top-level module into a folder; return the copy, None where it has no file of its own."""
+    """Copy a top-level module into a folder; return the copy, None if it has no file of its own."""
     module = sys.modules.get(name)
     file = getattr(module, "__file__", None)
     if hasattr(module, "__path__"):

@@ -238,7 +238,7 @@ def held(url: str, name: str) -> Iterator[None]:
 
 
 def _create(storage: BaseStorage, name: str, generation: int, here: Surroundings) -> Lease | None:
-    """Create the entry of a generation; return None where another driver was faster."""
+    """Create the entry of a generation; return None if another driver was faster."""
     try:
         study_id = storage.create_new_study([StudyDirection.MINIMIZE], f"{name}/lease/{generation}")
         owner = Owner(

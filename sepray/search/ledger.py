@@ -76,7 +76,7 @@ class AskedTrial:
         resumed: whether an earlier driver has asked Optuna for it.
         stored_epochs: epochs whose intermediate value is in the storage.
         perturbations: changes by the scheduler (PBT), in order.
-        arm: arm of the study that it belongs to; empty where there are none.
+        arm: arm of the study that it belongs to; empty if there are none.
         epochs: epochs of a fixed trial that has a budget of its own; None: those of the study.
     """
 

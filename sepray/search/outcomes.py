@@ -43,7 +43,7 @@ def decide(result: Mapping[str, Any] | None, error: bool, objectives: Sequence[s
     """Return how a trial ended.
 
     Args:
-        result: last result of the trial; None where there was none. Its ``outcome`` comes from the trainable: empty
+        result: last result of the trial; None if there was none. Its ``outcome`` comes from the trainable: empty
             means that the trial did not end by itself, so the scheduler has stopped it.
         error: whether the trial is given up, because its worker was lost again and again without progress.
         objectives: keys of the objectives in a result.

@@ -36,7 +36,7 @@ class Owner:
     Attributes:
         generation: counts the owners of the study, from 1.
         token: random text that no other owner has.
-        user: name of the user who started the process; empty where the system knows none.
+        user: name of the user who started the process; empty if the system knows none.
         host: name of the machine.
         machine: identity of the running system that process numbers belong to: this boot, this container.
         process: number of the process.
@@ -55,7 +55,7 @@ class Owner:
 
     @classmethod
     def restored(cls, values: Any) -> Owner | None:
-        """Return the owner that ``plain`` described; None where that is no such description, as others may write."""
+        """Return the owner that ``plain`` described; None if that is no such description, as others may write."""
         names = {f.name for f in fields(cls)}
         if not isinstance(values, Mapping) or not names <= values.keys():
             return None
@@ -90,7 +90,7 @@ class Surroundings:
         machine: see ``Owner``.
         process: number of the process.
         started: see ``Owner``.
-        start_of: returns the start of a process of this machine by its number; empty where there is none.
+        start_of: returns the start of a process of this machine by its number; empty if there is none.
         now: returns seconds since 1970.
         monotonic: returns seconds that only grow.
         sleep: waits for some seconds.
@@ -115,14 +115,14 @@ class Surroundings:
         return cls(user, platform.node(), _machine(), os.getpid(), start_of(os.getpid()), start_of)
 
     def exists(self, owner: Owner) -> bool | None:
-        """Say whether the process of an owner exists; None where it would be on another machine."""
+        """Say whether the process of an owner exists; None if it would be on another machine."""
         if owner.machine != self.machine:
             return None
         return bool(owner.started) and self.start_of(owner.process) == owner.started
 
 
 def start_of(process: int) -> str:
-    """Return the start of a process of this machine, in the system's own unit; empty where there is no such process."""
+    """Return the start of a process of this machine, in the system's own unit; empty if there is no such process."""
     with contextlib.suppress(OSError, IndexError):
         # After the name in parentheses, which may hold spaces: the state, and 19 fields later the start.
         state, *others = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()

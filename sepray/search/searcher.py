@@ -60,7 +60,7 @@ class Listener(Protocol):
         """Hear that a trial has lost its worker, and waits for another; ``why`` is a clause."""
 
     def finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
-        """Hear how a trial ended, which Optuna has by now; ``result`` is its last one, empty where there was none."""
+        """Hear how a trial ended, which Optuna has by now; ``result`` is its last one, empty if there was none."""
 
 
 class StudySearcher(Searcher):

@@ -21,7 +21,7 @@ def by_result(result: Mapping[str, Any]) -> SeprayError | None:
 
 
 def by_loss(number: int, loss: WorkerLoss, count: int) -> SeprayError | None:
-    """Return the error of a lost worker that stops the study; None where its trial goes on.
+    """Return the error of a lost worker that stops the study; None if its trial goes on.
 
     Args:
         number: number of the trial.
