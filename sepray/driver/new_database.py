@@ -42,8 +42,8 @@ def queue_ended_trials(spec: StudySpec, search: optuna.Study, outbox: Path, stud
     expected = runs.expected_runs(spec.name, trials, objectives, search.user_attrs.get(runs.RUN_CONTEXT))
     told = [run for run in expected if run.tags.get("outcome") != "interrupted"]
     console.print(
-        f"MLflow's database {database} is missing: a new one is made, and told of the {len(told) - 1} trials that have "
-        "ended",
+        f"MLflow's database {database} is missing: a new one is made, and told of the trials that have ended "
+        f"({len(told) - 1})",
         soft_wrap=True,
     )
     queue_everything(outbox, study, spec.model_name, told)

@@ -39,8 +39,8 @@ _LOCK_SECONDS = 60.0  # for a driver on this machine from which the study was ta
 def waits_for_mlflow(spec: StudySpec, waiting: int) -> str:
     """Return the sentence on updates that MLflow has not taken yet, and the command for later."""
     later = study_commands.on_study("reconcile", spec)
-    server = mask(spec.stores.tracking_uri)
-    return f"{waiting} updates wait for the tracking server {server}. When it answers again: {later}"
+    told = f"{plural(waiting, 'update')} {'waits' if waiting == 1 else 'wait'}"
+    return f"{told} for the tracking server {mask(spec.stores.tracking_uri)}. When it answers again: {later}"
 
 
 def refused_by_mlflow(spec: StudySpec, refused: Sequence[Rejected]) -> str:

@@ -13,6 +13,7 @@ import optuna
 
 from ..disk import private_list
 from ..errors import UsageError, mask
+from ..plain_text import plural
 from ..search.storage import Study, load_study
 from ..spec.folder import checked_uid, own_folder
 from ..spec.named_by_user import endpoint
@@ -43,7 +44,8 @@ def require_same(study: Study, folder: Path, spec: StudySpec) -> None:
         there = study_commands.on_study("reconcile", spec.changed(tracking_uri=before))
         here = study_commands.on_study("reconcile", spec, "--yes")
         raise UsageError(
-            f"{waiting} updates of {spec.name} wait for MLflow at {before}, not at {mask(now)}. Give --tracking-uri "
+            f"{plural(waiting, 'update')} of {spec.name} {'waits' if waiting == 1 else 'wait'} for MLflow at {before}, "
+            f"not at {mask(now)}. Give --tracking-uri "
             f"{shlex.quote(before)}, or deliver them first: {there}. To have them at {mask(now)} instead: {here}"
         )
 

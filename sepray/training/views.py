@@ -76,7 +76,7 @@ def view(
 
 
 def note(split: Split, supervision: Supervision, unit_names: Sequence[str]) -> str:
-    """Return what a reader has to know of the samples that a separator saw, in a sentence; empty without samples.
+    """Return a sentence on the unpaired samples that a separator saw; empty if it saw none.
 
     Args:
         split: the training split.

@@ -44,9 +44,8 @@ def told(spec):
 
 def test_missing_database_is_said_and_told_of_trials_that_have_ended(spec, searched, screen, tmp_path):
     operations, known = told(spec)
-    assert f"MLflow's database {tmp_path}/mlflow.db is missing: a new one is made, and told of the 4 trials" in (
-        screen.getvalue()
-    )
+    database = f"MLflow's database {tmp_path}/mlflow.db is missing: a new one is made"
+    assert f"{database}, and told of the trials that have ended (4)" in screen.getvalue()
     assert known == {}
     own = [("", "run"), ("", "log"), ("", "dataset")]
     ended = [(str(n), kind) for n in range(4) for kind in ("run", "log", "dataset", "status")]

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from sepray.driver import tracking_address
 from sepray.driver.prepared import prepare
-from sepray.driver.stores import StudyStores, refused_by_mlflow
+from sepray.driver.stores import StudyStores, refused_by_mlflow, waits_for_mlflow
 from sepray.driver.study_commands import on_study
 from sepray.errors import UsageError
 from sepray.execution import checkpoint
@@ -186,6 +186,11 @@ def test_checkpoints_are_deleted_before_the_stores_are_closed(prepared, tracker)
 def test_close_says_how_much_waits_for_the_server(prepared, tracker):
     tracker.waiting = 17
     assert StudyStores(prepared).close() == 17
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, "1 update waits"), (2, "2 updates wait")])
+def test_updates_that_wait_are_counted(spec, count, told):
+    assert waits_for_mlflow(spec, count).startswith(f"{told} for the tracking server sqlite:///")
 
 
 def test_refused_records_are_counted_with_a_reason_and_what_to_do(spec):

@@ -122,7 +122,7 @@ def test_host_that_looks_like_ones_own_gets_neither_records_nor_passwords(prepar
     with pytest.raises(UsageError, match=r"which no command of yours has named|give --tracking-uri with the password"):
         asked(spec)
     wait(stores)
-    with pytest.raises(UsageError, match="1 updates of small wait for MLflow at "):
+    with pytest.raises(UsageError, match="1 update of small waits for MLflow at "):
         opened(prepared, own)
 
 
@@ -171,7 +171,7 @@ def test_start_with_another_address_is_refused_while_records_wait(prepared, trac
     opened(prepared, "http://other")  # nothing has changed
     with pytest.raises(UsageError) as refused:
         opened(prepared, "sqlite:///new.db")
-    assert "1 updates of small wait for MLflow at http://other, not at sqlite:///new.db" in str(refused.value)
+    assert "1 update of small waits for MLflow at http://other, not at sqlite:///new.db" in str(refused.value)
     assert on_study("reconcile", prepared.spec, "--yes") in str(refused.value)
     named("http://other")
     assert asked(spec)[0] == "http://other"

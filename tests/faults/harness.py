@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -250,7 +251,7 @@ def finish(run: Run) -> None:
         run.again()
     if run.proxy is not None:
         run.proxy.mode = "open"
-    if "updates wait for" in run.printed or "the model waits in" in run.printed:
+    if re.search("updates? waits? for", run.printed) or "the model waits in" in run.printed:
         run.laboratory.sepray("reconcile", "lab")
 
 
