@@ -169,7 +169,7 @@ def walk(ablation: Ablation, names: Sequence[str], greedy: bool) -> Generator[li
         ablation: what differs; at least one setting.
         names: its settings, in the order in which they change; a greedy path keeps that order among equal changes.
         greedy: whether each step is the best of all changes that are left: the one with the most seeds that have
-            finished, and among those with the least mean.
+            finished, and among those the one with the lowest mean.
     """
     if not greedy:
         first, *rest = yield [ablation.point(names[:k]) for k in range(len(names) + 1)]

@@ -145,7 +145,7 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
         )
     finals = stores.open_finals()
     trainings.run(finals_stage(plan, finals, spec.search.retry_failed))
-    for _ in range(2):  # another champion, once it is trained again, has all others scored beside it again
+    for _ in range(2):  # where training again gives another champion, all others are scored again beside it
         if lost := finish.without_weights(stores.finished("finals", finals), plan):
             numbers = [trial.number for trial in lost]
             told = ", ".join(map(str, numbers))

@@ -55,7 +55,7 @@ KeptResult = Mapping[str, Any]
 
 
 def load_result(folder: Path) -> KeptResult | None:
-    """Return the result that an earlier start has kept in a study's folder; None for none that can be read."""
+    """Return the result that an earlier start has kept in a study's folder; None if there is none that can be read."""
     return read_result(folder)
 
 
@@ -120,7 +120,7 @@ def score_all(
     bounds: dict[str, Scores] = {}
     for label, name in _of_the_search(spec, {each.label for each in others}).items():
         trials = [t for t in searched if t.label == label]
-        if trials and label in spec.first_settings:  # whose names may be those of arms
+        if trials and label in spec.first_settings:  # their names may be those of arms
             name = f"trial {trials[0].number}: {label}"
         if trials and has_weights(trials[0]):
             bounds[name] = _score(spec, data, trials[0], test)

@@ -126,7 +126,7 @@ class Finish:
         return mean_rows.rows(self._spec, finals, champion, systems, self._references)
 
     def _with_answer(self, result: KeptResult) -> KeptResult:
-        """Return a result with the answer that its pairs and the trials give; one of an older version as it is."""
+        """Return a result with the answer that its pairs and the trials give; without pairs, as it is."""
         if "pairs" not in result:
             return result
         importance = study_report.most_important_setting(self._spec, self._data, self._folder)
@@ -177,7 +177,7 @@ class Finish:
         announcement.keep(spec, data, result, registered, commands, report is not None, version, tracker)
 
     def _register(self, result: KeptResult) -> Registration:
-        """Register the packaged champion; a server that did not answer is asked again once it has taken all else."""
+        """Register the packaged champion; a server that did not answer is asked again once it has taken all updates."""
         spec, data, tracker = self._spec, self._data, self._tracker
         registered = registration.register(spec, data, result, self._model, tracker)
         if registered.waits and not tracker.flush(_FLUSH_SECONDS):

@@ -32,7 +32,7 @@ Hyperparameters = Mapping[str, Any]
 """Hyperparameter -> value."""
 
 SAMPLES = "samples"
-"""Key of the fingerprint that says where unpaired samples are from; studies of before version 0.3 lack it."""
+"""Key of the fingerprint that says where unpaired samples are from; studies begun before version 0.3 lack it."""
 RETRAINS_REFERENCES = "retrains references"
 """User attribute of a study whose published settings are trained on the seeds of the retrainings."""
 FIXED = "fixed settings"

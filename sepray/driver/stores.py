@@ -44,7 +44,7 @@ def waits_for_mlflow(spec: StudySpec, waiting: int) -> str:
 
 
 def refused_by_mlflow(spec: StudySpec, refused: Sequence[Rejected]) -> str:
-    """Return the sentence on updates that MLflow has refused for good, with the first reason and what to do."""
+    """Return the sentence on updates that MLflow has refused for good, with the commonest reason and what to do."""
     reasons = Counter(each.reason for each in refused)
     most, count = reasons.most_common(1)[0]
     others = f", and {len(refused) - count} for other reasons" if len(reasons) > 1 else ""
@@ -193,7 +193,7 @@ class StudyStores:
         self._cleaner.submit(lambda: None if self.lease.is_lost else remove(location, self.spec.stores.storage_path))
 
     def close(self) -> int:
-        """Finish deletions, deliver what MLflow has not been told, and release the study, also where one of them fails.
+        """Finish deletions, deliver what MLflow has not been told, and release the study, even if one of them fails.
 
         Where another driver has taken the study over, nothing more is delivered.
 

@@ -81,8 +81,8 @@ def _counted(number: float, kind: str) -> str:
 def may_come(needs: Mapping[str, float]) -> bool:
     """Say whether nodes with room for a trial may still come, although there are none.
 
-    Where an autoscaler has said which nodes it starts, these decide. Otherwise they may where the cluster has nothing
-    of a kind that a trial needs, such as a head node without CPUs alone.
+    Where an autoscaler has said which nodes it starts, these decide. Otherwise nodes may come if the cluster has none
+    of a resource that a trial needs, as when it is only a head node without CPUs.
     """
     if (started := _started_on_demand()) is not None:
         return any(fitting_into(node, needs) for node in started)

@@ -1,4 +1,4 @@
-"""Notices trials whose epoch does not end: the driver replaces their workers, and a worker can end itself."""
+"""Notices trials whose epoch does not end: the driver tells the user, and with a time limit a worker ends itself."""
 
 from __future__ import annotations
 

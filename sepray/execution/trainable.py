@@ -47,7 +47,7 @@ from .verdict import judge
 _log = logging.getLogger(__name__)
 _TUNES_LOG = logging.getLogger("ray.tune.trainable.trainable")
 T = TypeVar("T")
-_LEVELS = 4  # of a trial's folder below that of all studies: name, id, stage, trial
+_LEVELS = 4  # folders from that of all studies down to a trial's: name, id, stage, trial
 
 MEMORY_RETRIES = 3
 MEMORY_PAUSE_SECONDS = 10.0
@@ -124,7 +124,7 @@ class SeparatorTrainable(tune.Trainable):
         weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Take the study's data; they go to the device at the first step, where errors can be reported."""
-        os.umask(umask(context.shared))  # a worker of a cluster has that of `ray start`
+        os.umask(umask(context.shared))  # else a worker of a cluster has the one of `ray start`
         _TUNES_LOG.setLevel(logging.ERROR)  # it would warn of a slow setup, with advice that does not fit
         torch.set_num_threads(context.threads)
         set_deterministic(context.deterministic)

@@ -34,7 +34,7 @@ def job_config() -> JobConfig:
 def like_this_process() -> Iterator[None]:
     """Let the workers of a Ray that is started in the block import from where this process does.
 
-    That may be a folder that a notebook has put on ``sys.path``, and one that is behind what is installed.
+    That includes folders that a notebook has put on ``sys.path``, also behind those of installed packages.
     """
     before = os.environ.get("PYTHONPATH")
     paths = [os.path.abspath(path) for path in sys.path]

@@ -61,7 +61,7 @@ class RepairingBackend(JournalFileBackend):
         try:
             writer.submit(self._append, logs).result()
         except BaseException:
-            writer.submit(_nothing).result()  # after what was submitted before, if it was
+            writer.submit(_nothing).result()  # returns once the append has ended, if it was submitted
             raise
 
     def _writer(self) -> ThreadPoolExecutor:

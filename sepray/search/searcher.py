@@ -144,10 +144,10 @@ class StudySearcher(Searcher):
         self._trials: dict[int, AskedTrial] = {}  # all that were handed out, by number
         self._lost: dict[int, LiveTrial] = {}  # trials that wait to be handed out again, by number
         self._stop: SeprayError | None = None  # why the study has to stop
-        self._listener_error: Exception | None = None  # the first one
+        self._listener_error: Exception | None = None  # the first that the listener has raised
         # Shared with the background thread, under its lock:
         self._ready: deque[AskedTrial] = deque()
-        self._told_late: set[int] = set()  # numbers of those that an earlier driver had not told of; of that thread's
+        self._told_late: set[int] = set()  # trials whose end an earlier driver had not told; only that thread's
         self._remaining: int | None = None  # trials that the ledger can still give; None: not counted yet
         self._background = BackgroundThread(self._prepare, self._needs_preparing, patience)
         self._background.start()
@@ -352,7 +352,7 @@ class StudySearcher(Searcher):
         trial = None
         if self._remaining is None:
             self._count()
-        elif self._ledger.remaining:  # none, where a finite sampler has come to its end since
+        elif self._ledger.remaining:  # none if a finite sampler has come to its end since
             self._remaining = None
             trial = self._ledger.next()
         with self._background.changed:

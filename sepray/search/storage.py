@@ -282,14 +282,14 @@ def _relational(url: str) -> BulkReadStorage:
     storage = _compatible(url, {"connect_args": {"timeout": _BUSY_SECONDS}})
     sqlalchemy.event.listen(storage.engine, "connect", _use_write_ahead_log)
     if _file(url) is not None:
-        storage.engine.dispose()  # the connections that have made the tables, and that were not set up
+        storage.engine.dispose()  # closes connections that have made the tables, and are not set up
     return storage
 
 
 def _compatible(url: str, settings: dict[str, Any]) -> BulkReadStorage:
     """Return the storage, whose tables are those of this version of Optuna.
 
-    Optuna reads all its migrations to say so, each time: here once for each version of tables in a process.
+    To find that out, Optuna reads all its migrations. Here it does so once a process for each version of tables.
     """
     storage = BulkReadStorage(url, engine_kwargs=settings, skip_compatibility_check=True)
     if (version := storage.get_current_version()) not in _own_versions:
@@ -325,7 +325,7 @@ def _use_write_ahead_log(connection: Any, _record: Any) -> None:
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, of the database driver's own where there is one.
 
-    Optuna's own message on an error of the database says the same of all. What SQLite says is explained.
+    Optuna's own message is the same for all errors of a database. What SQLite says is explained.
     """
     if isinstance(error, optuna.exceptions.StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
@@ -336,11 +336,11 @@ def first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _damage_reported(url: str) -> Iterator[None]:
-    """Raise what others have written in the place of JSON as an error that says so; a journal's has more to say."""
+    """Raise a StorageError for rows and attributes that others have damaged; a journal has messages of its own."""
     try:
         yield
     except (RowError, LookupError) as error:
-        if not isinstance(error, RowError) and type(error) is not LookupError:  # SQLAlchemy's, of names in a column
+        if not isinstance(error, RowError) and type(error) is not LookupError:  # SQLAlchemy's, for a name in a column
             raise
         told = f"a row in it is not as Optuna writes it ({first_line(error)}); go back to a copy of it"
         raise StorageError(mask(f"storage {url} cannot be read: {told}")) from error
