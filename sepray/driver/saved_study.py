@@ -79,8 +79,8 @@ class SavedStudy:
 
     @property
     def model_name(self) -> str:
-        """Name of the MLflow experiment, and of the registered model."""
-        names = (self.description[part]["module"].rpartition(".")[2] for part in ("separator", "task"))
+        """Name of the MLflow experiment, and of the registered model, as in ``StudySpec.model_name``."""
+        names = (registry.key(str(self.description[part]["module"])) for part in ("separator", "task"))
         return "-".join(name.replace("_", "-") for name in names)
 
     @property

@@ -7,6 +7,7 @@ import pytest
 
 from sepray import registry, shipped
 from sepray.cli.available import Available, available
+from sepray.driver.saved_study import SavedStudy
 from sepray.modules import plugins
 from sepray.registry import UnknownNameError
 from sepray.spec.study import StudySpec, key
@@ -72,6 +73,7 @@ def test_study_of_announced_names_is_named_after_them_and_is_restored(lab):
     assert spec.model_name == "echo-hall"
     stored = json.loads(json.dumps(spec.plain()))
     assert stored["separator"]["module"] == "lab_echo.separator"
+    assert SavedStudy("echo", "", "out", {}, "ab12", stored, {}).model_name == "echo-hall"  # its experiment in MLflow
     restored = StudySpec.restored(stored)
     assert (restored.separator, restored.task) == (spec.separator, spec.task)
     assert key(restored.task) == "hall"
