@@ -99,5 +99,11 @@ def next_commands(registration: Registration, tracking_uri: str, experiment_id: 
         commands = [f"mlflow ui{where}  # shows the study's runs at", f"# {page}"] if page else [f"mlflow ui{where}"]
     if registration.version:
         which = "@champion" if registration.champion else f"/{registration.version}"
-        commands.append(f"sepray evaluate models:/{registration.name}{which}")
+        commands.append(f"sepray evaluate models:/{registration.name}{which}{_tracking_flag(tracking_uri)}")
     return commands
+
+
+def _tracking_flag(address: str) -> str:
+    """Return the flag with MLflow's address for a command; empty if it is the usual one, or has a secret."""
+    is_usual = resolve_uri(address) == resolve_uri(None)
+    return "" if is_usual or mask(address) != address else f" --tracking-uri {shlex.quote(address)}"

@@ -161,6 +161,25 @@ def test_next_command_scores_the_registered_version(version, champion, command):
     assert next_commands(registration, "sqlite:///mlflow.db")[1:] == command
 
 
+@pytest.mark.parametrize(
+    ("uri", "variable", "flag"),
+    [
+        ("sqlite:////data/runs.db", None, " --tracking-uri sqlite:////data/runs.db"),
+        ("http://lab:5000", None, " --tracking-uri http://lab:5000"),
+        ("http://lab:5000", "http://lab:5000", ""),
+        ("mlflow.db", None, ""),
+        ("mlflow.db", "http://lab:5000", " --tracking-uri mlflow.db"),
+        ("http://me:secret@lab:5000", None, ""),  # MLFLOW_TRACKING_URI has to have it
+    ],
+)
+def test_next_command_finds_the_model_where_it_is_registered(uri, variable, flag, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    if variable:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
+    registration = Registration("cass-ecg", "7", True, "")
+    assert next_commands(registration, uri)[-1] == f"sepray evaluate models:/cass-ecg@champion{flag}"
+
+
 def test_version_that_is_the_champion_already_stays_it_without_a_challenge(registry, tmp_path, monkeypatch):
     monkeypatch.setattr(models, "register", lambda *_, **__: "3")
     found = challenge([9.0] * ITEMS, tmp_path)
