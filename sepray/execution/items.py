@@ -191,7 +191,7 @@ def _fetched(given: Served) -> FileSlice:
     """Return the slice of a file with items on this node, which are fetched unless another worker has done so.
 
     Raises:
-        OSError: the disk has no room for them.
+        OSError: the disk has no room for them, or the driver's node does not hand them over.
     """
     folder = _folder(given.cache)
     name = hashlib.sha256(repr(given.file_slice).encode()).hexdigest()[:32]
@@ -200,7 +200,7 @@ def _fetched(given: Served) -> FileSlice:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             _remove_unused(folder)
-            with files.file_beside(path, 0o600) as (partial, file):
+            with files.file_beside(path, 0o600) as (partial, file), _rays_errors():
                 if not _fetch_copy(given, file):
                     _fetch(given, file)
                 partial.replace(path)
@@ -211,6 +211,17 @@ def _fetched(given: Served) -> FileSlice:
     return replace(
         given.file_slice, path=str(path), offset=0, identity=(found.st_ino, found.st_size, found.st_mtime_ns)
     )
+
+
+@contextlib.contextmanager
+def _rays_errors() -> Iterator[None]:
+    """Raise what Ray says of a process or an object that was lost as an OSError: it is no fault of the trial's."""
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else error
+        told = (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+        raise OSError(f"the items cannot be fetched from the driver's node: {told}") from error
 
 
 def _folder(cache: str) -> Path:

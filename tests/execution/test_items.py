@@ -225,8 +225,30 @@ def test_piece_that_was_lost_is_asked_for_again(node):
     node.source.fail = 3
     for path in (node.folder / f"fetched-{os.geteuid()}").iterdir():
         path.unlink()
-    with pytest.raises(ray.exceptions.ObjectLostError):
+    with pytest.raises(OSError, match=r"^the items cannot be fetched from the driver's node: .*ab"):
         tensors({"mixture": node.given}, "cpu")
+    assert fetched(node) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ray.exceptions.RayActorError(), "The actor "),
+        (
+            ray.exceptions.RayTaskError("read", "a\ntraceback", ValueError("the items in x have been removed")),
+            "the items",
+        ),
+    ],
+)
+def test_driver_that_hands_nothing_over_ends_the_study_and_not_the_trial(node, bench, monkeypatch, error, told):
+    def get(reference):
+        raise error
+
+    monkeypatch.setattr(items.ray, "get", get)
+    monkeypatch.setattr(bench_module, "TRAIN", {"mixture": node.given})
+    [result] = run(bench())
+    assert result["outcome"] == fault.UNPREPARED
+    assert f"the items cannot be fetched from the driver's node: {told}" in result["reason"]
 
 
 def test_items_of_other_studies_give_way_unless_they_are_used(node):
