@@ -272,6 +272,30 @@ def open_lock(path: Path) -> IO[str]:
     raise OSError(errno.EINVAL, "it is no file", str(path))
 
 
+def take_lock(file: int | IO[Any], patience: float) -> bool:
+    """Take the system's lock of an open file or folder, which ends when that is closed; say whether it was taken.
+
+    Args:
+        file: the open file, or its descriptor.
+        patience: seconds to wait at most for other processes that hold the lock.
+
+    Returns:
+        False where another process still holds the lock after ``patience``.
+
+    Raises:
+        OSError: the file system has no locks.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        time.sleep(_POLL_SECONDS)
+
+
 @contextlib.contextmanager
 def locked(folder: Path, patience: float = 20.0) -> Iterator[None]:
     """Hold the system's lock of a folder, which needs no lock file; wait for other processes that hold it.
@@ -283,19 +307,10 @@ def locked(folder: Path, patience: float = 20.0) -> Iterator[None]:
         folder: the folder.
         patience: seconds to wait at most.
     """
-    deadline = time.monotonic() + patience
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < deadline:
-                    time.sleep(_POLL_SECONDS)
-                    continue
-            except OSError:  # without locks
-                pass
-            break
+        with contextlib.suppress(OSError):  # without locks
+            take_lock(descriptor, patience)
         yield
     finally:
         os.close(descriptor)

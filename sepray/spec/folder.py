@@ -6,12 +6,11 @@ import errno
 import fcntl
 import re
 import secrets
-import time
 from pathlib import Path
 from typing import IO
 
 from ..disk import links
-from ..disk.files import open_lock, open_regular
+from ..disk.files import open_lock, open_regular, take_lock
 from ..errors import UsageError
 
 TRIAL_FOLDER = "trial-{number:05d}"
@@ -165,16 +164,10 @@ def lock(folder: Path, name: str, patience: float = 0.0) -> IO[str]:
         UsageError: the folder is a link, or lies behind one below that of all studies.
     """
     links.refuse(folder, links.ancestor(folder, LEVELS))
-    file, deadline = open_lock(folder / "lock"), time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                file.close()
-                raise RunningError(f"{name} is running already, in another process on this machine") from None
-            time.sleep(0.1)
+    file = open_lock(folder / "lock")
+    if not take_lock(file, patience):
+        file.close()
+        raise RunningError(f"{name} is running already, in another process on this machine")
     if not file.tell():
         file.write(f"{secrets.token_hex(4)}\n")
         file.flush()

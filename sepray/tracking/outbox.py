@@ -6,13 +6,11 @@ removes them. The file also holds the MLflow run id of each trial, and the opera
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
 import sqlite3
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..disk import links
-from ..disk.files import create_for_sqlite, open_lock, open_regular
+from ..disk.files import create_for_sqlite, open_lock, open_regular, take_lock
 from ..disk.sqlite_programs import program_on
 from ..errors import SeprayError, UsageError, explain_database
 from .stored_operations import is_copy
@@ -291,17 +289,10 @@ class Outbox:
         Raises:
             BusyError: another process still delivers after ``timeout`` seconds.
         """
-        deadline = time.monotonic() + timeout
         self.refuse_links(self.path)
         with open_lock(self.path.with_name(self.path.name + ".lock")) as file:
-            while True:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= deadline:
-                        raise BusyError(f"another process delivers from {self.path}; is the study running?") from None
-                time.sleep(0.05)
+            if not take_lock(file, timeout):
+                raise BusyError(f"another process delivers from {self.path}; is the study running?")
             yield
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import fcntl
 import os
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -259,6 +260,35 @@ def test_lock_that_another_holds_for_ever_is_not_waited_for_for_ever(tmp_path):
     finally:
         os.close(held)
         os.close(other)
+
+
+@pytest.mark.parametrize(("patience", "is_taken"), [(0.0, False), (0.9, False), (1.1, True)])
+def test_lock_is_taken_where_its_holder_lets_go_within_the_patience(tmp_path, monkeypatch, patience, is_taken):
+    held, slept = files.open_lock(tmp_path / "lock"), []
+    assert files.take_lock(held, 0.0)
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if sum(slept) > 1.0:
+            held.close()
+
+    clock = SimpleNamespace(monotonic=lambda: 7.0 + sum(slept), sleep=sleep)
+    monkeypatch.setattr(files, "time", clock)
+    with files.open_lock(tmp_path / "lock") as other:
+        assert files.take_lock(other, patience) is is_taken
+    assert sum(slept) == pytest.approx(min(patience, 1.02), abs=0.021)
+    held.close()
+
+
+def test_file_system_without_locks_is_an_error_for_files_and_none_for_folders(tmp_path, monkeypatch):
+    def refuse(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
+    with files.open_lock(tmp_path / "lock") as file, pytest.raises(OSError, match="No locks available"):
+        files.take_lock(file, 1.0)
+    with files.locked(tmp_path):
+        pass
 
 
 def test_whole_numbers_of_json_are_no_longer_than_any(tmp_path):
