@@ -15,7 +15,7 @@ from ..console.arguments import parsed, refused_in_one_line
 from ..errors import UsageError
 from ..spec import choosing, published_settings
 from ..spec.field_types import require_texts, require_type
-from ..spec.flags import Options, RunOptions, description, refuse_unknown_fields
+from ..spec.flags import Options, RunOptions, description, refuse_unknown_fields, value_given
 from ..spec.parts import (
     Budget,
     BudgetFlags,
@@ -269,7 +269,7 @@ def parse_command(comparison: Comparison, arguments: Sequence[str] | None = None
         ("options", Options, field(default_factory=RunOptions)),
     ]
     if changed or {"-h", "--help"} & set(given):
-        task = _chosen_task(comparison, given)
+        task = value_given("--task", given) or comparison.task  # where a value is missing, tyro refuses the flag
         registry.check("sepray.tasks", task)
         refuse_unknown_fields("task", task, given)
         config = registry.config("sepray.tasks", task)
@@ -282,16 +282,6 @@ def parse_command(comparison: Comparison, arguments: Sequence[str] | None = None
     settings = [f"task.{name}={_text(getattr(chosen.task, name))}" for name in dict.fromkeys(names)]
     found: Comparison = chosen.comparison
     return found.changed(settings=(*found.settings, *settings)) if settings else found, chosen.options
-
-
-def _chosen_task(comparison: Comparison, arguments: Sequence[str]) -> str:
-    """Return the name of the task that the arguments choose."""
-    task = comparison.task
-    for flag, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        name, equals, value = flag.partition("=")
-        if name == "--task":
-            task = value if equals else following
-    return task
 
 
 def _text(value: Any) -> str:

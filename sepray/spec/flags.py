@@ -98,11 +98,9 @@ def with_budget(spec: StudySpec, full: StudySpec | None, arguments: Sequence[str
     Raises:
         UsageError: the flag names another budget, or the study has no long form.
     """
-    positions = [k for k, argument in enumerate(arguments) if argument.partition("=")[0] == "--budget"]
-    if not positions:
+    given = value_given("--budget", arguments)
+    if given is None:
         return spec
-    first = arguments[positions[0]]
-    given = first.partition("=")[2] if "=" in first else "".join(arguments[positions[0] + 1 : positions[0] + 2])
     if given != "full":
         raise UsageError(f"--budget takes full, not {given!r}")
     if full is None:
@@ -138,12 +136,27 @@ def description(documented: type) -> str:
 
 def name_given(default: str, arguments: Sequence[str] | None = None) -> str:
     """Return the name that the command line gives the study, or its default; nothing is refused."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    for argument, following in itertools.pairwise([*given, ""]):
+    return value_given("--name", sys.argv[1:] if arguments is None else arguments) or default
+
+
+def value_given(flag: str, arguments: Sequence[str]) -> str | None:
+    """Return the value of a flag, as tyro reads it: of a repeated flag the last one.
+
+    It is read from ``--flag value`` and ``--flag=value``.
+
+    Args:
+        flag: the flag, with its dashes.
+        arguments: arguments of the command line.
+
+    Returns:
+        The value; empty where none follows the flag; None where the flag is not given.
+    """
+    found = None
+    for argument, following in itertools.pairwise([*arguments, ""]):
         name, is_joined, value = argument.partition("=")
-        if name == "--name" and (value if is_joined else following):
-            return value if is_joined else following
-    return default
+        if name == flag:
+            found = value if is_joined else "" if following.startswith("--") else following
+    return found
 
 
 def parse_early(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec | None:

@@ -121,6 +121,7 @@ def test_setting_without_all_three_parts_is_refused(setting):
     [
         ("--task ecg --task.folder here/records", ("task.folder=here/records",), "folder", "here/records"),
         ("--task.seed=7 --task=ecg", ("task.seed=7",), "seed", 7),
+        ("--task chords --task.folder a --task=ecg", ("task.folder=a",), "folder", "a"),
         ("--task ecg --task.seed 0 --settings task.seed=4", ("task.seed=4", "task.seed=0"), "seed", 0),
         ("--task ecg --task.seed 1 --task.seed 2", ("task.seed=2",), "seed", 2),
         ("--task ecg:quick --task.test 12", ("task.test=12",), "test", 12),
@@ -155,6 +156,7 @@ def test_tuples_and_switches_of_a_task_are_given_as_in_studies(monkeypatch):
         ),
         ("--task ecg --task.seed one", "--task.seed"),
         ("--task eeg --task.seed 1", "unknown task 'eeg'"),
+        ("--task.seed 1 --task", "missing value for argument '--task'"),
     ],
 )
 def test_flags_that_the_task_does_not_have_are_refused_in_one_line(arguments, line):

@@ -6,6 +6,7 @@ That each flag sets its field: tests/spec/test_study.py.
 import dataclasses
 
 import pytest
+import tyro
 
 from sepray.errors import UsageError
 from sepray.spec import flags
@@ -31,14 +32,28 @@ SPEC = StudySpec(name="small", separator="nmf", task="notes_and_bursts", space={
         ([], "small"),
         (["--name", "b"], "b"),
         (["--name=b=c"], "b=c"),
-        (["--trials", "3", "--name", "b", "--name", "c"], "b"),
+        (["--trials", "3", "--name", "b", "--name=c"], "c"),
+        (["--name=c", "--name", "b"], "b"),
         (["--name"], "small"),
         (["--name="], "small"),
+        (["--name", "--trials", "3"], "small"),
         (["--names", "b"], "small"),
     ],
 )
-def test_name_is_the_first_that_the_command_line_gives(arguments, name):
+def test_name_is_the_last_that_the_command_line_gives(arguments, name):
     assert name_given("small", arguments) == name
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--name", "b"], ["--name=b=c"], ["--name", "b", "--name=c"], ["--name=c", "--name", "b"], ["--name", "-5"]],
+)
+def test_value_of_a_flag_is_the_one_that_tyro_takes(arguments):
+    @dataclasses.dataclass
+    class Flags:
+        name: str = "default"
+
+    assert (flags.value_given("--name", arguments) or "default") == tyro.cli(Flags, args=arguments).name
 
 
 def test_early_study_has_the_flags_of_its_own_and_leaves_the_parts_names():
@@ -126,7 +141,9 @@ def test_json_and_an_estimate_go_not_together():
         StudyOptions(json=True, dry_run=True)
 
 
-@pytest.mark.parametrize("arguments", [["--budget", "full"], ["--trials", "3", "--budget=full"]])
+@pytest.mark.parametrize(
+    "arguments", [["--budget", "full"], ["--trials", "3", "--budget=full"], ["--budget", "small", "--budget", "full"]]
+)
 def test_budget_takes_the_long_form_where_there_is_one(arguments):
     full = SPEC.changed(max_epochs=500)
     assert with_budget(SPEC, full, arguments) is full
@@ -135,7 +152,7 @@ def test_budget_takes_the_long_form_where_there_is_one(arguments):
         with_budget(SPEC, None, arguments)
 
 
-@pytest.mark.parametrize("arguments", [["--budget"], ["--budget", "small"], ["--budget="]])
+@pytest.mark.parametrize("arguments", [["--budget"], ["--budget=full", "--budget", "small"], ["--budget="]])
 def test_other_budgets_are_refused(arguments):
     with pytest.raises(UsageError, match=r"^--budget takes full, not '(small)?'$"):
         with_budget(SPEC, SPEC, arguments)
