@@ -11,7 +11,7 @@ from ..errors import UsageError
 
 WARM_START = "start"
 """Field of a ``Config`` that names another separator, whose own settings are given as ``start.FIELD=VALUE``."""
-_FORM = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*)=)?(\S.*?)((?:\s+[^\s=]+=\S+)*)\s*")
+_FORM = re.compile(r"(?:([A-Za-z0-9][A-Za-z0-9._-]*)=)?(\S.*?)((?:\s+[^\s=]+=\S*)*)\s*")
 _FORM_WORDS = "[NAME=]SEPARATOR[:CONFIGURATION or :SETTING] [FIELD=VALUE ...]"
 
 

@@ -63,7 +63,8 @@ class Comparison(Changeable):
     settings: tuple[str, ...] = ()
     """Fixed settings, each SEPARATOR.FIELD=VALUE, or task.FIELD=VALUE for the task. FIELD is a field of the Config, or
     a hyperparameter, which is then not searched; it may be written as its flag is (batch-size). A separator that has a
-    name in --separators is called by that. Values of a tuple are separated by commas."""
+    name in --separators is called by that. Values of a tuple are separated by commas. An empty VALUE empties a text or
+    a tuple."""
     museval_results: tuple[str, ...] = ()
     """Results of other people's methods for rows of their own, each NAME=FOLDER with museval's files in FOLDER/test
     (SiSEC: OZE=sisec/OZE). The measures are then sdr, isr, sir and sar, on the tracks that all of them have."""
@@ -210,7 +211,7 @@ class Comparison(Changeable):
 
 
 def assignment(setting: str) -> tuple[str, str, str]:
-    """Return owner, field and value of ``OWNER.FIELD=VALUE``.
+    """Return owner, field and value of ``OWNER.FIELD=VALUE``; an empty value empties a text, or a tuple.
 
     The first dot ends the owner's name, so that hyperparameters may have dots (``cass.cross.a_to_b=0.1``). A user's own
     module in a package is named by its last part.
@@ -220,7 +221,7 @@ def assignment(setting: str) -> tuple[str, str, str]:
     """
     owner, dot, rest = setting.partition(".")
     name, equals, value = rest.partition("=")
-    if not (owner and dot and name and equals and value):
+    if not (owner and dot and name and equals):
         raise UsageError(f"--settings {setting!r} does not have the form SEPARATOR.FIELD=VALUE or task.FIELD=VALUE")
     return owner, name, value
 
@@ -238,7 +239,8 @@ def configured(config: Any, given: Mapping[str, str], owner: str) -> Any:
             arguments.append(f"--{flag}" if value == "True" else f"--no-{flag}")
         else:
             is_several = isinstance(getattr(config, name, None), tuple)
-            arguments += [f"--{flag}", *value.split(",")] if is_several else [f"--{flag}={value}"]
+            entries = value.split(",") if value else []
+            arguments += [f"--{flag}", *entries] if is_several else [f"--{flag}={value}"]
     if not arguments:
         return config
     try:

@@ -23,6 +23,7 @@ from sepray.errors import UsageError
         ),
         ("lab.mine:slow gain=1", "", "lab.mine", "slow", {"gain": "1"}, "mine-slow-gain-1"),
         ("nmf start=a=b", "", "nmf", "", {"start": "a=b"}, "nmf-start-a-b"),
+        ("X=neural_egg:paper start= width=8", "X", "neural_egg", "paper", {"start": "", "width": "8"}, "X"),
     ],
 )
 def test_parts(text, name, separator, wanted, settings, key):

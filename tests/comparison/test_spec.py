@@ -110,7 +110,7 @@ def test_given_settings_are_sorted_by_their_owner_and_the_last_counts():
     assert Comparison(separators=("lab.mine:slow",), settings=("mine.gain=1",)).given("mine") == {"gain": "1"}
 
 
-@pytest.mark.parametrize("setting", ["cass", "cass.", "cass.x", "cass.x=", ".x=1", "cass.=1"])
+@pytest.mark.parametrize("setting", ["cass", "cass.", "cass.x", ".x=1", "cass.=1"])
 def test_setting_without_all_three_parts_is_refused(setting):
     with pytest.raises(UsageError, match=r"does not have the form SEPARATOR\.FIELD=VALUE or task\.FIELD=VALUE"):
         assignment(setting)
@@ -145,6 +145,34 @@ def test_tuples_and_switches_of_a_task_are_given_as_in_studies(monkeypatch):
     asked = parse(Comparison(task="mine"), ["--task.levels", "0.5", "2", "--task.no-noisy"])
     assert asked.settings == ("task.levels=0.5,2.0", "task.noisy=False")
     assert task_config(asked) == Config((0.5, 2.0), False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--task.text", "", "--task.levels"],
+        ["--task.text=", "--task.levels"],
+        ["--settings", "task.text=", "task.levels="],
+    ],
+)
+def test_a_text_and_a_tuple_of_a_task_can_be_emptied(monkeypatch, arguments):
+    @dataclass(frozen=True)
+    class Config:
+        levels: tuple[float, ...] = (1.0,)
+        text: str = "a"
+
+    monkeypatch.setattr(registry, "check", lambda *_: None)
+    monkeypatch.setattr(registry, "config", lambda *_: Config())
+    monkeypatch.setattr(registry, "fields", lambda *_: ["levels", "text"])
+    asked = parse(Comparison(task="mine"), arguments)
+    assert asked.settings == ("task.text=", "task.levels=")
+    assert task_config(asked) == Config((), "")
+
+
+def test_empty_value_of_a_number_is_refused_in_one_line():
+    with pytest.raises(UsageError, match=r"^--settings of task: .*seed") as refusal:
+        task_config(Comparison(task="ecg", settings=("task.seed=",)))
+    assert "\n" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(
