@@ -25,12 +25,28 @@ _ABSENT = "(absent)"
 _DISTRIBUTIONS = ("FloatDistribution", "IntDistribution", "CategoricalDistribution")
 
 
+def python_number(value: Any) -> Any:
+    """Return a number or truth value of numpy or another library as Python's, which JSON has; other values as they are.
+
+    Numbers are those of ``numbers.Integral`` and ``numbers.Real``.
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value)
+    kind = type(value)
+    return bool(value) if kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_") else value
+
+
 def plain(value: Any) -> Any:
     """Return ``value`` as nested dicts, lists, strings, numbers, booleans and None: what JSON can hold.
 
     Dataclasses become dicts of their fields, enumerations their values, paths strings, sets sorted lists, and Optuna
-    distributions what ``optuna.distributions.distribution_to_json`` writes. Numbers of numpy become Python's; those
-    that are not finite become the strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON lacks.
+    distributions what ``optuna.distributions.distribution_to_json`` writes. Numbers of numpy become Python's
+    (``python_number``); those that are not finite become the strings ``"nan"``, ``"inf"`` and ``"-inf"``, which JSON
+    lacks.
 
     So that identities stay the same from version to version, a dict also has the class's ``FORMER_FIELDS``: fields that
     older versions of the class had, with the values that they would have now. A dict lacks a field at its value in
@@ -39,14 +55,13 @@ def plain(value: Any) -> Any:
     Raises:
         TypeError: a value's type has no canonical form, or a key is not a string.
     """
-    if value is None or isinstance(value, bool | str):
-        return str(value) if isinstance(value, str) else value
-    if isinstance(value, enum.Enum):
+    value = python_number(value)
+    if isinstance(value, enum.Enum) and not isinstance(value, str):
         return plain(value.value)
-    if isinstance(value, Integral):  # numpy's too
-        return int(value)
-    if isinstance(value, Real):
-        return float(value) if math.isfinite(value) else str(float(value))
+    if value is None or isinstance(value, bool | int | str):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         own = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         later = getattr(value, "LATER_FIELDS", {})

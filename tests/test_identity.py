@@ -124,7 +124,9 @@ def test_templates_that_give_a_key_twice_are_refused():
 
 
 def test_numbers_of_numpy_are_python_s():
-    found = plain({"size": np.int64(8), "rate": np.float32(0.5), "wrong": np.float32("nan")})
-    assert found == {"size": 8, "rate": 0.5, "wrong": "nan"}
-    assert [type(value) for value in found.values()] == [int, float, str]
+    found = plain({"size": np.int64(8), "rate": np.float32(0.5), "wrong": np.float32("nan"), "on": np.bool_(True)})
+    assert found == {"size": 8, "rate": 0.5, "wrong": "nan", "on": True}
+    assert [type(value) for value in found.values()] == [int, float, str, bool]
     assert digest(np.int64(8)) == digest(8)
+    with pytest.raises(TypeError, match=r"^a value of type numpy\.ndarray has no canonical form"):
+        plain(np.zeros(1, bool))

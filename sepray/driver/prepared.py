@@ -21,6 +21,7 @@ from ..errors import UsageError
 from ..loading import build_separator
 from ..scoring.beat_scores import with_beats
 from ..spec import choosing, published_settings
+from ..spec.named_fields import with_python_numbers
 from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
 from ..training import views
@@ -182,7 +183,7 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     searched = identity.expand(spec.space, signal.sources)
     space = searched | {k: CategoricalDistribution([v]) for k, v in fixed.items()}
     # What a published setting does not name, such as a weight that depends on the sources, has its default.
-    defaults = {name: value for name, value in separator.hyperparameters().items() if name in searched}
+    defaults = with_python_numbers({k: v for k, v in separator.hyperparameters().items() if k in searched})
     points = {name: identity.expand(point, signal.sources) for name, point in spec.first_settings.items()}
     points |= {n: {**defaults, **identity.expand(p, signal.sources)} for n, p in spec.reference_points.items()}
     controls = {name: identity.expand(changes, signal.sources) for name, changes in spec.controls.items()}

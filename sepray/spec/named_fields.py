@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any
 
 import tyro
 
 from .. import registry, shipped
+from ..arms import Arm
 from ..errors import UsageError
+from ..identity import python_number
 from . import published_settings
-from .field_types import require_arms, require_settings, require_space, require_texts, require_type
+from .field_types import require_arms, require_names, require_settings, require_space, require_texts, require_type
 from .settings import separator_name
 
 Given = Annotated[
@@ -54,6 +57,22 @@ class NamedConfig:
         return value
 
 
+def with_python_numbers(value: Any) -> Any:
+    """Return a field without a flag with Python's numbers in the place of numpy's, which no storage takes.
+
+    Args:
+        value: a number, a distribution, an arm, or a dictionary of those or of dictionaries; whatever else it is, it is
+            returned as it is.
+    """
+    if isinstance(value, Mapping):
+        return {name: with_python_numbers(each) for name, each in value.items()}
+    if isinstance(value, Arm):
+        return replace(value, settings=with_python_numbers(value.settings))
+    if isinstance(choices := getattr(value, "choices", None), tuple):
+        return type(value)([python_number(choice) for choice in choices])
+    return python_number(value)
+
+
 def require_own_types(values: Mapping[str, Any]) -> None:
     """Refuse values of a study's own fields that are of a wrong type.
 
@@ -67,6 +86,7 @@ def require_own_types(values: Mapping[str, Any]) -> None:
     require_texts("choose", values["choose"])
     require_space(values["space"])
     require_arms(values["arms"])
+    require_names("fixed_settings", values["fixed_settings"], "a value")
     for name in ("reference_points", "controls", "first_settings"):
         require_settings(name, values[name])
     published_settings.require_epochs(values["reference_epochs"])

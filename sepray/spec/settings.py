@@ -27,6 +27,7 @@ from typing import Any, Self
 from .. import registry
 from ..disk.files import replace_file
 from ..errors import UsageError
+from ..identity import python_number
 from .keys import read_toml, refuse_unknown
 
 Value = bool | int | float | str
@@ -162,14 +163,13 @@ def separator_name(config: Any) -> str:
 
 def _checked(name: str, value: object) -> Value:
     """Return a hyperparameter's value; refuse one that TOML cannot give back, or that no separator takes."""
+    value = python_number(value)
     if isinstance(value, dict):
         raise UsageError(f'hyperparameter {name} is a table; a name with a dot in it needs quotes: "{name}.x" = 1')
     if not isinstance(value, Value):
         raise UsageError(f"hyperparameter {name} must be a number, a text or true or false, not {value!r}")
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise UsageError(f"hyperparameter {name} must be finite, not {value}")
-        return float(value)  # numpy's float64 is a float too, but is not written like one
+    if isinstance(value, float) and not math.isfinite(value):
+        raise UsageError(f"hyperparameter {name} must be finite, not {value}")
     return value
 
 

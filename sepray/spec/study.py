@@ -14,7 +14,7 @@ from ..errors import UsageError
 from . import choosing, named_by_user, objectives
 from .field_types import FieldError, require_known
 from .folder import is_name
-from .named_fields import Given, NamedConfig, published_space, require_own_types
+from .named_fields import Given, NamedConfig, published_space, require_own_types, with_python_numbers
 from .parts import (
     Budget,
     BudgetFlags,
@@ -138,6 +138,7 @@ class StudySpec(Changeable):
         values |= {"fixed_settings": fixed_settings or {}, "first_settings": first_settings or {}, "arms": arms or {}}
         parts = (budget or Budget(), search or Search(), resources or Resources(), stores or Stores())
         values |= merged(StudySpec, *parts, fields)
+        values |= {name: with_python_numbers(values[name]) for name in GIVEN}
         require_own_types(values)
         self.__dict__.update(values)
         # Through their descriptors: they may be names, which are resolved later.

@@ -9,13 +9,13 @@ import json
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..disk.files import replace_folder
+from ..identity import python_number
 from . import load_check, model_code, sources, trust
 from .connection import import_mlflow
 from .environment import default_variables
@@ -99,17 +99,16 @@ def _write_data(folder: Path, separator: Separator, config: SeparatorConfig, mod
     (folder / "separator.json").write_text(text, encoding="utf-8")
 
 
-def _plain_number(value: object) -> int | float:
+def _plain_number(value: object) -> bool | int | float:
     """Return a number of numpy's as one of Python's, which JSON can hold.
 
     Raises:
         TypeError: the value is no number.
     """
-    if isinstance(value, Integral):
-        return int(value)
-    if isinstance(value, Real):
-        return float(value)
-    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    number = python_number(value)
+    if number is value:
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    return number  # type: ignore[no-any-return] # which of them depends on the value
 
 
 def is_whole(folder: Path) -> bool:

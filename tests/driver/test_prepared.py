@@ -1,7 +1,9 @@
 """A study that is ready to run: names filled in, settings checked, and what makes it the same study."""
 
+import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
@@ -158,6 +160,33 @@ def test_first_settings_come_before_the_published_ones(spec):
     made = prepare(spec.changed(first_settings={"mine": {"beta": 0.1}}), DATA)
     assert list(made.reference_points) == ["mine", "published"]
     assert made.reference_points["mine"] == {"beta": 0.1}
+
+
+def test_settings_of_numpys_numbers_are_pythons_which_storages_take(spec, monkeypatch):
+    own = cass.Cass.hyperparameters
+    monkeypatch.setattr(
+        cass.Cass, "hyperparameters", lambda self: {k: np.float32(v) for k, v in defaults(self).items()}
+    )
+    half, epochs = np.float32(0.5), np.int64(7)
+    with pytest.warns(UserWarning, match="for persistent storage"):  # of Optuna
+        switch = CategoricalDistribution([np.int64(0), np.int64(1)])
+    changed = spec.changed(
+        space={**spec.space, "adversarial": switch},
+        arms={"a": Arm({"adversarial": np.int64(1)}, ("beta",))},
+        first_settings={"mine": {"beta": half}},
+        reference_points={"published": {"beta": half}},
+        reference_epochs={"published": epochs},
+        controls={"plain": {"adversarial": np.int64(0)}},
+    )
+    made = prepare(changed.changed(arms={}), DATA)
+    stored = json.loads(json.dumps([changed.plain_given(), made.reference_points, made.controls]))
+    assert stored[0]["arms"] == {"a": {"settings": {"adversarial": 1}, "searched": ["beta"]}}
+    assert stored[0]["reference_epochs"] == {"published": 7}
+    assert stored[1]["mine"] == {"beta": 0.5}
+    assert made.space["adversarial"] == CategoricalDistribution([0, 1])
+    assert prepare(spec.changed(fixed_settings={"beta": half}), DATA).space["beta"].choices == (0.5,)
+    with pytest.raises(UsageError, match=r"^fixed_settings has beta = True; it must be a number$"):
+        prepare(spec.changed(fixed_settings={"beta": np.bool_(True)}), DATA)
 
 
 def test_fixed_setting_that_the_separator_does_not_have_is_refused(spec):

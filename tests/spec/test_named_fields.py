@@ -56,6 +56,7 @@ OWN = {
     "arms": {},
     "reference_points": {},
     "controls": {},
+    "fixed_settings": {},
     "first_settings": {},
     "reference_epochs": {},
 }
@@ -74,6 +75,7 @@ OWN = {
         ({"reference_points": {"a": 1}}, "reference_points['a'] must be a dictionary of hyperparameters, not 1"),
         ({"controls": {"a": 1}}, "controls['a'] must be a dictionary of hyperparameters, not 1"),
         ({"reference_epochs": {"a": 0}}, "reference_epochs['a'] must be a whole number above 0, not 0"),
+        ({"fixed_settings": 3}, "fixed_settings must be a dictionary that gives each name a value, not 3"),
         ({"first_settings": {"a": 1}}, "first_settings['a'] must be a dictionary of hyperparameters, not 1"),
     ],
 )

@@ -68,10 +68,20 @@ def test_every_name_is_read_back(name):
     assert tomllib.loads(Settings("x", {name: 1}).toml())["hyperparameters"] == {name: 1}
 
 
-def test_numbers_of_numpy_become_pythons_own():
-    settings = Settings("x", {"rate": np.float64(0.25)})
-    assert type(settings.hyperparameters["rate"]) is float
-    assert "rate = 0.25\n" in settings.toml()
+@pytest.mark.parametrize(
+    ("value", "own"),
+    [(np.float64(0.25), 0.25), (np.float32(0.5), 0.5), (np.int64(-3), -3), (np.uint8(3), 3), (np.bool_(False), False)],
+)
+def test_numbers_of_numpy_become_pythons_own(value, own):
+    settings = Settings("x", {"a": value})
+    assert repr(settings.hyperparameters["a"]) == repr(own)
+    assert tomllib.loads(settings.toml())["hyperparameters"] == {"a": own}
+
+
+@pytest.mark.parametrize("value", [np.float32("nan"), np.float64("-inf")])
+def test_numbers_of_numpy_must_be_finite_too(value):
+    with pytest.raises(UsageError, match=rf"^hyperparameter a must be finite, not {value}$"):
+        Settings("x", {"a": value})
 
 
 def test_origin_is_left_out_where_it_is_not_known(tmp_path):

@@ -346,7 +346,7 @@ def test_a_configuration_without_a_json_form_is_refused(tmp_path, separator, unc
 
 def test_numbers_of_numpy_in_a_configuration_are_packaged_as_numbers(tmp_path, separator, unchecked):
     model, config = separator
-    config = dataclasses.replace(config, inner=dataclasses.replace(config.inner, gains=(np.int64(2), np.float32(0.5))))
+    config = dataclasses.replace(config, inner=dataclasses.replace(config.inner, gains=(np.int64(2), np.bool_(True))))
     package(tmp_path / "model", (model, config))
     [described] = (tmp_path / "model").rglob("separator.json")
-    assert json.loads(described.read_text())["config"]["inner"]["gains"] == [2, 0.5]
+    assert json.loads(described.read_text())["config"]["inner"]["gains"] == [2, True]
