@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -224,15 +225,22 @@ def _ask(job: trial.Job, count: int) -> list[dict[str, Any]]:
         while len(running) < count:
             running.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment))
         for process in running:
-            assert process.stdin is not None
-            process.stdin.write(content)
-            process.stdin.close()
-            process.stdin = None
+            _send(process, content)
         return [_answer(process) for process in running]
     finally:
         for process in running:
             process.kill()
             process.wait()
+
+
+def _send(process: subprocess.Popen[bytes], content: bytes) -> None:
+    """Write the whole standard input of a process; one that has ended says so where its answer is read."""
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(content)
+    with contextlib.suppress(BrokenPipeError):  # what fits into the buffer is written here
+        process.stdin.close()
+    process.stdin = None
 
 
 def _answer(process: subprocess.Popen[bytes]) -> dict[str, Any]:

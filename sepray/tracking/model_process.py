@@ -6,6 +6,7 @@ the code, which runs as the same user. So the process is started only for code t
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -116,7 +117,8 @@ def _is_library(entry: str) -> bool:
 def _end(process: subprocess.Popen[bytes], folder: str) -> None:
     for stream in (process.stdin, process.stdout):
         if stream is not None:
-            stream.close()
+            with contextlib.suppress(BrokenPipeError):  # the process has ended before it read what was written
+                stream.close()
     process.kill()
     process.wait()
     temporary.remove(folder)

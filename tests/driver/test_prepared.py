@@ -164,9 +164,7 @@ def test_first_settings_come_before_the_published_ones(spec):
 
 def test_settings_of_numpys_numbers_are_pythons_which_storages_take(spec, monkeypatch):
     own = cass.Cass.hyperparameters
-    monkeypatch.setattr(
-        cass.Cass, "hyperparameters", lambda self: {k: np.float32(v) for k, v in defaults(self).items()}
-    )
+    monkeypatch.setattr(cass.Cass, "hyperparameters", lambda self: {k: np.float32(v) for k, v in own(self).items()})
     half, epochs = np.float32(0.5), np.int64(7)
     with pytest.warns(UserWarning, match="for persistent storage"):  # of Optuna
         switch = CategoricalDistribution([np.int64(0), np.int64(1)])

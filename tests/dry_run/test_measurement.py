@@ -1,6 +1,8 @@
 """What a trial takes: sums by hand, and processes that measure it."""
 
 import json
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -245,6 +247,15 @@ def test_trial_that_fails_is_an_error(stub, settings, message, bug):
     assert str(caught.value).startswith(message)
     assert ("perhaps" in str(caught.value)) == (settings == {"signal": 9})
     assert caught.value.bug is bug
+
+
+@pytest.mark.parametrize("size", [1, 10_000_000])  # bytes: a pipe takes the one, and not the other
+def test_process_that_ends_before_it_reads_its_job_tells_its_own_end(size):
+    process = subprocess.Popen(["sh", "-c", "echo no memory >&2; exit 3"], stdin=-1, stdout=-1, stderr=-1)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    measurement._send(process, bytes(size))
+    with pytest.raises(TrialError, match=r"^no memory\nthe code ended the process with status 3$"):
+        measurement._answer(process)
 
 
 def test_processes_end_with_an_interruption(stub, monkeypatch):

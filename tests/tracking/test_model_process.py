@@ -122,8 +122,18 @@ def test_process_that_has_ended_is_told_with_its_status(start):
         start().predict(np.ones((1, 2, 8)))
 
 
-def test_process_and_its_folder_end_with_the_object(start):
+def _nothing():
+    pass
+
+
+def _broken():
+    raise BrokenPipeError
+
+
+@pytest.mark.parametrize("close", [_nothing, _broken])
+def test_process_and_its_folder_end_with_the_object(start, close):
     model = start()
+    Process.started.stdin.close = close  # a process that has ended has not read what was written
     folder = Path(json.loads(Process.started.stdin.getvalue())["path"][0])
     assert folder.is_dir()
     model._finalizer()
