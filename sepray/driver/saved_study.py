@@ -68,14 +68,17 @@ class SavedStudy:
     @property
     def separator(self) -> str:
         """Name of the separator as ``StudySpec`` takes it, e.g. ``cass`` or ``cass:published``."""
-        module, config = str(self.description["separator"]["module"]), self.description["separator"]["config"]
-        variant = registry.stored_variants(module).get(str(config.get("variant", "")))
-        return module.removeprefix("sepray.separators.") + (f":{variant}" if variant else "")
+        return self._name("separator")
 
     @property
     def task(self) -> str:
-        """Name of the task as ``StudySpec`` takes it."""
-        return str(self.description["task"]["module"]).removeprefix("sepray.tasks.")
+        """Name of the task as ``StudySpec`` takes it, e.g. ``ecg`` or ``ecg:varied``."""
+        return self._name("task")
+
+    def _name(self, part: str) -> str:
+        module, config = str(self.description[part]["module"]), self.description[part]["config"]
+        variant = registry.stored_variants(module).get(str(config.get("variant", "")))
+        return module.removeprefix(f"sepray.{part}s.") + (f":{variant}" if variant else "")
 
     @property
     def model_name(self) -> str:

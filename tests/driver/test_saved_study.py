@@ -36,6 +36,12 @@ def test_names_are_those_that_a_study_takes(separator, config, name, model):
     assert record(task="lab.my_task").task == "lab.my_task"
 
 
+def test_variant_of_a_task_is_named():
+    found = record()
+    found.description["task"]["config"]["variant"] = "varied"
+    assert found.task == "ecg:varied"
+
+
 def test_places(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     local, remote = record(), record(storage_path="s3://bucket/x")
