@@ -108,19 +108,23 @@ class RunFinder:
         """Return the id of an experiment, creating or restoring it."""
         if name not in self._experiments:
             experiment = self._call("get_experiment_by_name", name)
-            if experiment is None:
-                experiment_id = self._call(
-                    "create_experiment",
-                    name,
-                    artifact_location=artifact_location(self._uri, name),
-                    tags={"mlflow.experimentKind": "custom_model_development"},  # the view that MLflow's pages open
-                )
-            else:
-                experiment_id = experiment.experiment_id
-                if experiment.lifecycle_stage == "deleted":
-                    self._call("restore_experiment", experiment_id)
-            self._experiments[name] = str(experiment_id)
+            if experiment is not None and experiment.lifecycle_stage == "deleted":
+                self._call("restore_experiment", experiment.experiment_id)
+            number = self._create_experiment(name) if experiment is None else experiment.experiment_id
+            self._experiments[name] = str(number)
         return self._experiments[name]
+
+    def _create_experiment(self, name: str) -> str:
+        """Create an experiment, unless another process does so at the same moment; return its id."""
+        location = artifact_location(self._uri, name)
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # the view that MLflow's pages open
+        try:
+            return str(self._call("create_experiment", name, artifact_location=location, tags=tags))
+        except RefusedError:
+            experiment = self._call("get_experiment_by_name", name)
+            if experiment is None:
+                raise
+            return str(experiment.experiment_id)
 
     def _restore(self, key: RunKey, run_id: str) -> bool:
         """Restore the study's own run if it was deleted; return False if the database no longer has it."""

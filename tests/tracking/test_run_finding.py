@@ -123,6 +123,26 @@ def test_a_new_study_has_an_experiment_and_a_run_with_its_tags(finder, outbox, m
     assert (named["order_by"], named["max_results"]) == (["attributes.start_time ASC"], 500)
 
 
+def test_experiment_that_another_study_makes_at_the_same_moment_is_taken(finder, outbox, mlflow, monkeypatch):
+    class There(Exception):
+        error_code = "RESOURCE_ALREADY_EXISTS"
+
+    def create(self, name, artifact_location, tags):
+        self.experiments[name] = SimpleNamespace(experiment_id="9", lifecycle_stage="active")
+        raise There
+
+    monkeypatch.setattr(Mlflow, "do_create_experiment", create)
+    assert finder.find_or_create(STUDY, PARENT, {})[0] == "run-0"
+    assert outbox.run(STUDY) == KnownRun("run-0", "9", "RUNNING")
+
+    def refuse(self, name, artifact_location, tags):
+        raise Gone("no such place")
+
+    monkeypatch.setattr(Mlflow, "do_create_experiment", refuse)
+    with pytest.raises(RefusedError, match="no such place"):
+        finder.find_or_create(RunKey("another"), {**PARENT, "experiment": "other"}, {})
+
+
 def test_a_trials_run_is_within_its_studys(finder, outbox, mlflow, told):
     finder.find_or_create(STUDY, PARENT, {})
     assert finder.find_or_create(TRIAL, CHILD, {"arm": "CASS"}) == ("run-1", "RUNNING", {})
