@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 _CONTROLS = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but for tab and line feed, C1
-    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # directions, what has no width
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters C0, except tab and line feed, and C1
+    "\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # marks of direction, and without width
     "\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # letters and marks that nobody sees
     "\ud800-\udfff\U000e0000-\U000e0fff]"  # half characters, which no encoding has; tags, variants
 )
@@ -27,7 +27,7 @@ _MARKDOWN_FORMS = {"&": "&amp;", "<": "&lt;", "://": "&#58;//"}
 _LABEL = 40  # characters; more would leave no width to the axes of a report
 _FORMULA = (
     *"=+-@",
-    *"\uff1d\uff0b\uff0d\uff20",  # of full width: the same to spreadsheets in East Asia
+    *"\uff1d\uff0b\uff0d\uff20",  # the same in full width, for spreadsheets in East Asia
     "\t",
     "\r",
     "\n",

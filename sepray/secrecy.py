@@ -31,7 +31,7 @@ _WITHIN = re.compile(
 )
 """Passwords within values: of ODBC, Azure, libpq, JSON."""
 _PLACES = ("_FILE", "_PATH", "_DIR", "_HOME", "_ID", "_SOCK")  # ends of variables with the place of a secret
-_FOLDERS = ("PWD", "OLDPWD")  # of shells: no passwords
+_FOLDERS = ("PWD", "OLDPWD")  # folders of shells, and no passwords
 _LEAST = (12, 10, 5)
 """Least characters of a known secret of letters alone, of digits alone, and of both: shorter ones may be words, counts
 or ids."""

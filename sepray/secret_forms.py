@@ -15,13 +15,13 @@ WORDS = (
     "password|passwd|passphrase|passcode|pwd|token|secret|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|"
     "signature|credential|jwt"
 )
-ENDS = r"[_-](?:auth|pat|creds?|pw)"  # of names
+ENDS = r"[_-](?:auth|pat|creds?|pw)"  # ends of names of secrets
 NAMED = rf"[\w.-]{{0,80}}(?:{WORDS}|{ENDS})"
 IN_QUERY = rf"[\w.-]{{0,80}}(?:{WORDS})[\w.-]{{0,80}}|{NAMED}|sig|sas|key|jwt|auth|code"
 _VALUE = r"""((?P<mark>\\{1,7}["'])(?:(?!(?<!\\)(?P=mark)).)*+(?P=mark)|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
 _QUOTE = r"(?:\\{0,7}[\"'])"  # escaped as often as JSON is within JSON
-_PREFIX = rf"(?:[bru]{{1,2}}(?={_QUOTE}))?"  # of a literal of Python
-PASS_NAME = (  # for passwords, not of filters and of passes: low_pass, n_pass
+_PREFIX = rf"(?:[bru]{{1,2}}(?={_QUOTE}))?"  # before a literal of Python
+PASS_NAME = (  # names of passwords with "pass", not of filters and of passes: low_pass, n_pass
     r"(?:(?:[A-Z0-9_]{0,80}(?<!LOW)(?<!HIGH)(?<!BAND)(?<!ALL)(?<!(?<![A-Z0-9])N)_)?PASS|PW|[Pp]w"
     r"|(?:(?i:db|database|user|usr|root|admin|login|smtp|imap|mail|s?ftp|ssh|ssl|proxy|http|my|my?sql|pg|postgres|redis"
     r"|mongo|key|store|keystore|sudo|become)[_.-]?)?[Pp]ass)"
@@ -57,13 +57,13 @@ _SAID = re.compile(
     rf"{_VALUE}[^\s'\"]*[^\s'\",](?:[ ](?![\d.]+(?![\w.]))(?=[^\s\d'\",;]{{0,40}}\d)[^\s'\",;]+)*)",
     re.IGNORECASE,
 )
-_LINE = re.compile(  # of a file of settings: the value is all up to a comma
+_LINE = re.compile(  # a line of a file of settings: its value goes on to a comma
     rf"(^[ \t-]{{0,40}}{NAMED}[ \t]{{0,9}}:[ \t]{{1,9}})"
     r"(?!(?:str|int|float|bool|bytes|object|None|null|true|false|Optional|Any|yes|no)\b|-?[\d.]+(?![\w.])|[\[{(/:\s]|[|>][-+\d]{0,2}(?:\s|$))"
     r"([^\s'\",;][^\n'\",;]*)",
     re.IGNORECASE | re.MULTILINE,
 )
-_FLAG = re.compile(  # in a list of arguments, or in a command
+_FLAG = re.compile(  # a flag in a list of arguments or in a command
     rf"((?<![\w-])--?(?:{NAMED}|{PASS_NAME})(?:{_QUOTE},\s?{_PREFIX}(?={_QUOTE})|[ ]{_PREFIX}))"
     r"(?![\d.]{1,9}(?![\w.]))"
     rf"{_VALUE}(?!-)[^\s'\"]*[\w=/+](?![\w=/+])(?:(?<=\d)|(?<=[=/+])|(?<=\w{{12}})|(?=\s*(?:$|\s-)|[\"'`])))",
@@ -73,14 +73,14 @@ _NEXT = rf"(?:{_QUOTE},\s?{_PREFIX}|[ \t]+)"  # word, in a list of arguments or 
 _GIVEN = rf"(?P<quote>{_QUOTE})?(?!\*\*\*)"
 _TO_ITS_END = r"(?(quote)[^'\"\\\n]+|[^\s'\"\\]*[^\s'\"\\;,])"
 _ATTACHED = r"(?=[^\s'\",])"
-_PLACE = r"(?![-/~.$]|[\d.:/-]+(?:tcp|udp)?(?![^\s'\"]))"  # of a folder, a port or a variable
-_USER_OF_COMMAND = re.compile(  # of curl and others: user and password in one word
+_PLACE = r"(?![-/~.$]|[\d.:/-]+(?:tcp|udp)?(?![^\s'\"]))"  # not the beginning of a folder, a port or a variable
+_USER_OF_COMMAND = re.compile(  # user and password in one word, as for curl
     rf"((?:(?<![\w-])(?:-[A-Za-z]{{0,8}}[uU]|--(?:proxy-)?user)(?:=|{_NEXT}){_GIVEN}"
     rf"|\bcurl\b[^|;&\n]{{0,300}}?(?<=[\s'\"])-[A-Za-z]{{0,8}}u{_GIVEN.replace('quote', 'other')})"
     r"[^\s:/'\"\\]{1,80}:)"
     rf"(?!\d{{1,9}}(?!\w)|\*\*\*){_TO_ITS_END}"
 )
-_USER_THEN_PASSWORD = re.compile(  # with nothing but other flags between them: -u user -p password
+_USER_THEN_PASSWORD = re.compile(  # -u user -p password, with other flags at most between them
     rf"((?<![\w-])(?:-[uU]|--user(?:name)?)(?:=|{_NEXT}){_QUOTE}?(?![^\s'\"]{{0,80}}\.(?:py|sh)\b)[A-Za-z_][^\s'\"=:]{{0,80}}"
     rf"(?:{_NEXT}{_QUOTE}?--?[A-Za-z][\w-]{{0,40}}(?:(?:=|{_NEXT}){_QUOTE}?[^\s'\"-][^\s'\"]{{0,80}})?){{0,6}}?"
     rf"{_NEXT}{_QUOTE}?-p(?:=|{_NEXT}){_GIVEN}){_PLACE}{_TO_ITS_END}"
@@ -120,27 +120,27 @@ _COOKIE = re.compile(
 _PASS = re.compile(
     rf"((?<![\w-]){PASS_NAME}\s?=\s?)(?!(?:{_WORD_OF_PROGRAM})\b|{_NUMBER}|[\[{{(=<>~]){_VALUE}[^&\s#'\";]*[^&\s#'\";,])"
 )
-_PASS_SAID = re.compile(  # of a line, of a field or behind a user; one word, because passes are told of too
+_PASS_SAID = re.compile(  # pass: value, one word long, at the beginning of a line or field or after a user
     r"((?:(?:^|[{,;(\[]|\b(?:with|and)\b|\b(?i:user(?:name)?|login)\s?[:= ]\s?[^\s,;]{1,80}|\\n)[ \t]{0,40}(?:-[ \t])?"
     r"|(?<![\w-])(?=[A-Za-z])(?!PASS|[Pp]ass|PW|[Pp]w))"
     rf"{_QUOTE}?(?!PASS:){PASS_NAME}{_QUOTE}?\s?:[ \t]{{1,9}})"
     rf"(?!(?:{_WORD_OF_PROGRAM})\b|{_NUMBER}|[\[{{(/:*]|[|>][-+\d]{{0,2}}(?:\s|$)){_VALUE}[^\s'\",;}}\])]+){_ALONE}",
     re.MULTILINE,
 )
-_KEY = re.compile(  # of an environment
+_KEY = re.compile(  # a variable of an environment
     r"((?<![\w-])[A-Z][A-Z0-9_]{0,80}(?<!SORT)(?<!PRIMARY)(?<!FOREIGN)(?<!PARTITION)(?<!CACHE)(?<!PUBLIC)(?<!GROUP)_KEY"
     rf"{_QUOTE}?\]?\s?(?:=(?!=)|:(?=\s?{_QUOTE}|\s?[^\s]{{1,200}}{_ALONE}))\s?{_PREFIX})"
     rf"(?!(?:{_WORD_OF_PROGRAM})\b|{_NUMBER}|[\[{{(=<>~]|[\"']?\.{{0,2}}/[a-z][\w.-]*/[a-z])"  # nor of a file
     rf"{_VALUE}[^&\s#'\";]*[^&\s#'\";,])",
     re.MULTILINE,
 )
-_BLOCK = re.compile(  # of YAML: the lines of a text
+_BLOCK = re.compile(  # a text of several lines in YAML
     rf"(^([ \t]{{0,40}})(-[ ])?{_QUOTE}?(?:{NAMED}|(?-i:{PASS_NAME})){_QUOTE}?[ \t]{{0,9}}:[ \t]{{1,9}}"
     r"[|>][-+\d]{0,2}[ \t\r]{0,9}(?:#[^\n]*)?\n(?:[ \t]*\n)*+\2(?(3)[ ][ ])[ \t]+)\S[^\n]*"
     r"(?:\n(?=\2(?(3)[ ][ ])[ \t]|[ \t]*$)[^\n]*)*+",
     re.IGNORECASE | re.MULTILINE,
 )
-_ITEMS = re.compile(  # of YAML: a list of words
+_ITEMS = re.compile(  # a list of words in YAML
     rf"(^([ \t]{{0,40}})(?:-[ ])?{_QUOTE}?(?:{NAMED})s?{_QUOTE}?[ \t]{{0,9}}:[ \t]*\n\2[ \t]*-[ ])"
     rf"(?!{_NUMBER})[^\s:]+[ \t]*$(?:\n\2[ \t]*-[ ][^\s:]+[ \t]*$)*+",
     re.IGNORECASE | re.MULTILINE,
@@ -156,7 +156,7 @@ _TAG = re.compile(
     r"(?=</\2>)",
     re.IGNORECASE,
 )
-_NAME_AND_VALUE = re.compile(  # in XML, in lists of variables
+_NAME_AND_VALUE = re.compile(  # name=n value=v of XML and of lists of variables
     rf"(\b(?:key|name|id){_QUOTE}?\s?[=:]\s?{_QUOTE}?(?:{NAMED}|(?-i:{PASS_NAME}|[A-Z][A-Z0-9_]{{0,80}}_KEY)){_QUOTE}?"
     rf"[\s,]{{1,40}}{_QUOTE}?value{_QUOTE}?\s?[=:]\s?{_PREFIX}){_VALUE}[^\s'\",<>]+)",
     re.IGNORECASE,
@@ -169,7 +169,7 @@ _LISTED = re.compile(  # several in brackets, but for numbers: [a, b], ["a"], (u
     r"(?:\[(?![\s\d.,+-]*\])([^\[\]\n]{1,2000})(\])|\((?=[^()\n]{0,2000}[,'\"])([^()\n]{1,2000})(\)))",
     re.IGNORECASE,
 )
-_IN_COLUMNS = re.compile(  # of a table, whose next column may be no secret
+_IN_COLUMNS = re.compile(  # a column of a table; the next one may be no secret
     r"(\b(?:password|passwd|passphrase|passcode|pwd|secret|token)\t{1,9})(?=[^\s\d]{0,200}\d)(?=[^\sA-Za-z]{0,200}[A-Za-z])"
     r"\S+",
     re.IGNORECASE,
@@ -179,7 +179,7 @@ NETRC = re.compile(
 )
 _AUTH_OF_JSON = re.compile(
     rf"({_QUOTE}auth{_QUOTE}\s?:\s?{_QUOTE})[\w+/=.-]{{8,}}(?={_QUOTE})"
-)  # of registries of images
+)  # logins of registries of images
 _BEARER = re.compile(r"(\bBearer\s+)(?=\S*\d|\S{20})[\w.~+/=-]{6,}", re.IGNORECASE)
 # A run of these characters is begun once: one without dots would be gone through from each eyJ in it.
 _WEB_TOKEN = re.compile(r"(?<![\w-])(?=[\w-]++\.[\w-]++\.)((?:(?!\beyJ)[\w-])*+)eyJ[\w-]{8,}\.[\w-]+\.[\w-]*")

@@ -92,7 +92,7 @@ Cache = Annotated[
     tyro.conf.arg(
         metavar="FOLDER|URI",
         help="Folder or object store (URI) for generated and decoded data.",
-        help_behavior_hint=lambda value: f"(default: {value.strip(chr(39))})",  # of a path, tyro shows the quotes too
+        help_behavior_hint=lambda value: f"(default: {value.strip(chr(39))})",  # tyro would show the quotes of a path
     ),
 ]
 Switch = Annotated[bool, tyro.conf.arg(help_behavior_hint="")]

@@ -90,7 +90,7 @@ def clean(
         items = [asdict(item) for item in deletable]
         for described in items:
             del described["top"]  # used only to delete it
-            described["place"] = mask(described.pop("location"))  # as older versions call it
+            described["place"] = mask(described.pop("location"))  # its name since older versions
         application.print_json({"deleted": confirmed, "bytes": sum(item.size for item in deletable), "items": items})
 
 
@@ -108,7 +108,7 @@ def _deletable(saved: SavedStudy, stack: contextlib.ExitStack, alone: bool) -> l
 
     try:
         stack.enter_context(held(saved))
-    except (HeldError, UsageError, BusyError) as error:  # it runs, or a link is in the place of its folder
+    except (HeldError, UsageError, BusyError) as error:  # the study runs, or a link is in the place of its folder
         if alone:
             raise
         console.print(f"left alone: {error}", soft_wrap=True)

@@ -144,7 +144,7 @@ def _tools() -> Iterator[Finding]:
 def _version(tool: str) -> str:
     try:
         printed = subprocess.run([tool, "-version"], capture_output=True, text=True, timeout=10, check=False).stdout
-    except (OSError, ValueError, subprocess.SubprocessError):  # it cannot be run, hangs, or prints no text
+    except (OSError, ValueError, subprocess.SubprocessError):  # the tool cannot be run, hangs, or prints no text
         return "unknown version"
     return " ".join(printed.split()[2:3]) or "unknown version"
 

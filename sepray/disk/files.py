@@ -23,7 +23,7 @@ from typing import IO, Any
 from ..errors import UsageError
 
 _LARGEST_JSON = 1 << 30  # bytes; a sparse file may seem to have any number, and would fill the memory
-_MOST_DIGITS = 30  # of a whole number: sepray writes none that is longer, and a float could not hold it
+_MOST_DIGITS = 30  # a whole number of sepray's is never longer, and a float could not hold it
 _POLL_SECONDS = 0.02
 
 
@@ -309,7 +309,7 @@ def locked(folder: Path, patience: float = 20.0) -> Iterator[None]:
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # without locks
+        with contextlib.suppress(OSError):  # the file system has no locks, or others hold this one
             take_lock(descriptor, patience)
         yield
     finally:

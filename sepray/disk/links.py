@@ -134,7 +134,7 @@ def write(path: Path, top: Path, content: bytes) -> None:
         except OSError as error:
             if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot do that
                 raise
-    except OSError as error:  # it names the file without its folder
+    except OSError as error:  # the error names the file without its folder
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(descriptor)

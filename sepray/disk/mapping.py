@@ -83,7 +83,7 @@ def slice_of(tensor: Tensor) -> FileSlice | None:
     try:
         stat = os.stat(found["path"])
     except OSError:
-        return None  # it was removed, and lasts as long as its mappings
+        return None  # the file was removed, and lasts as long as its mappings
     if stat.st_ino != found["inode"] or offset + size > stat.st_size:
         return None
     return FileSlice(found["path"], offset, tuple(tensor.shape), tensor.numpy().dtype.str, _identity(stat))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _PIECE_BYTES = 1 << 23
 """Bytes that are read or written at once, by each thread."""
-_THREADS = 4  # of one download: a single connection to an object store is slower than most networks
+_THREADS = 4  # connections of one download: a single one to an object store is slower than most networks
 _UNSENT_BYTES = 1 << 26
 """Most bytes of an upload that wait in memory. Without a limit Arrow takes a whole file if the network is slow."""
 _PUBLISHED_WHOLE = ("s3", "gcs", "abfs")  # file systems on which no half-written file has a name
@@ -39,7 +39,7 @@ class _Remote:
     path: str
 
 
-_remotes: dict[Path, _Remote] = {}  # by local folder
+_remotes: dict[Path, _Remote] = {}  # local folder -> where its files have shared copies
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def named_folder(cache: str | os.PathLike[str]) -> Path:
         if isinstance(cache, str) and (scheme := re.match(r"([A-Za-z][\w+.-]+):/", cache)):
             raise UsageError(f"{mask(cache)}: the address of an object store begins with {scheme[1]}://")
         return Path(cache)
-    uri = re.sub("//[^/@]*@", "//", str(cache).rstrip("/"))  # without a key, which may be given anew
+    uri = re.sub("//[^/@]*@", "//", str(cache).rstrip("/"))  # without a key, which may change
     base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "sepray"
     return base / f"{uri.partition(':')[0].lower()}-{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
 

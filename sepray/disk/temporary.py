@@ -51,12 +51,12 @@ def make(prefix: str, parent: str | None = None, shared: bool = False) -> str:
             if shared:
                 file = os.open(_LOCK, _LOCK_FILE | os.O_CREAT, 0o600, dir_fd=descriptor)
                 _held[path].append(file)
-                with contextlib.suppress(OSError):  # without locks of files it is never removed by others
+                with contextlib.suppress(OSError):  # without locks of files no machine removes the folder
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return path
         with contextlib.suppress(OSError):
             os.rmdir(path)
-    return tempfile.mkdtemp(prefix=prefix, dir=parent)  # without a lock nobody else removes it either
+    return tempfile.mkdtemp(prefix=prefix, dir=parent)  # nobody else removes it, because nobody gets a lock
 
 
 def remove(path: str) -> None:

@@ -137,7 +137,7 @@ def separate_all(
             reason = str(error)
             yield Refused(name, reason if name in reason else f"{name}: {reason}")
         except OSError as error:
-            if error.filename is None or os.fspath(error.filename) != name:  # it is not about this recording's file
+            if error.filename is None or os.fspath(error.filename) != name:  # another file's error
                 raise
             yield Refused(name, f"{name}: {error.strerror}")
 

@@ -137,7 +137,7 @@ def check_device(name: str) -> None:
     """
     if not _DEVICE.fullmatch(name):
         raise UsageError(f"unknown device {name!r}; there are cpu, cuda, cuda:1 ..., mps and auto")
-    gpus = preflight.count_gpus() if name.startswith("cuda") else None  # as Ray counts them
+    gpus = preflight.count_gpus() if name.startswith("cuda") else None  # counted as Ray does
     if gpus is not None and int(name.partition(":")[2] or 0) >= gpus:
         raise UsageError(f"there is no device {name!r}: this machine has {gpus} GPUs")
 

@@ -163,7 +163,7 @@ def evaluate_recordings(
         except UsageError as error:  # about this recording; the others are scored
             refused[name] = str(error)
         except OSError as error:
-            if error.filename is None or os.fspath(error.filename) != os.fspath(path):  # not about this recording
+            if error.filename is None or os.fspath(error.filename) != os.fspath(path):  # another file's error
                 raise
             refused[name] = f"{name}: {error.strerror}"
     if not results and refused:

@@ -21,7 +21,7 @@ def check_names(files: Sequence[Path], name: str) -> None:
     length = len(os.fsencode(longest.name))
     try:
         most = os.pathconf(longest.parent, "PC_NAME_MAX")
-    except (OSError, ValueError):  # it does not tell
+    except (OSError, ValueError):  # the disk does not tell
         return
     if length > most:
         need = f"a result would be called {longest.name!r}, {length} bytes where {most} are possible"
@@ -41,5 +41,5 @@ def temporary_folder_beside(target: Path) -> Iterator[Path]:
             yield Path(folder)
     finally:
         for part in made:
-            with contextlib.suppress(OSError):  # it is not empty
+            with contextlib.suppress(OSError):  # the folder is not empty
                 part.rmdir()

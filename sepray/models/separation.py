@@ -145,7 +145,7 @@ def separate(
         estimates = sepray.separate("models:/cass-ecg@champion", "abdomen.csv")
         estimates["fetal"]  # [channel, time], at the recording's rate
 
-        estimates = sepray.separate(model, array, rate=250)  # of [time] or [channel, time]
+        estimates = sepray.separate(model, array, rate=250)  # the array is [time] or [channel, time]
         files = sepray.separate(model, "abdomen.wav", output="separated")  # of any length, block by block
 
     Args:

@@ -39,10 +39,10 @@ from .slow_heart import usual_rate
 
 Array = NDArray[np.float32]
 
-_FEWEST_SAMPLES = 16  # in a window
-_PARTS = 4  # of the length of an item, in the search for steps that do not last
+_FEWEST_SAMPLES = 16  # samples of the shortest window
+_PARTS = 4  # stretches in the length of an item, in the search for steps that do not last
 _MOST_TOLD = 4  # channels in a note
-_SLOWER = 0.85  # of its usual rate: the lowest rate of a heart that is slower than the model's
+_SLOWER = 0.85  # share of its usual rate that a heart slower than the model's may fall to
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ _LAKE = re.compile(
     r"[\w-]+@[\w-]+\.dfs\.(core\.windows\.net|core\.chinacloudapi\.cn|core\.usgovcloudapi\.net|fabric\.microsoft\.com)"
 )
 _asked: ContextVar[str] = ContextVar("asked", default="")
-_guarded: dict[str, Any] = {}  # scheme -> what makes its repositories, with the check
+_guarded: dict[str, Any] = {}  # scheme -> function that checks a location and makes its repository
 
 
 def refusal(location: str, experiment: str, uri: str, default: Callable[[], str | None]) -> str:

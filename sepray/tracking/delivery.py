@@ -24,7 +24,7 @@ from .stored_operations import is_sound
 
 ENTRIES_A_REQUEST = {"metrics": 800, "params": 100, "tags": 100}  # MLflow's limits: 1000 together, 100, 100
 _DAMAGED = "it is not as sepray writes it"
-ATTEMPTS = 8  # to deliver the operations of a run that fail although the server answers
+ATTEMPTS = 8  # tries to deliver a run's operations, if they fail although the server answers
 
 
 @dataclass
@@ -190,7 +190,7 @@ class Delivery:
             if kind == "params" and "Changing param" in str(error):
                 # A parameter keeps its first value in MLflow; the newest (e.g. more trials) becomes a tag.
                 return self._log(key, run_id, [("tags", (f"param.{entry[0]}", entry[1]))])
-            own = [name_of(entry[0]), *entry[1:]]  # as it was put into the outbox, where it may be queued again
+            own = [name_of(entry[0]), *entry[1:]]  # in the form of the outbox, where it may be queued again
             body = {kind: [own] if kind == "metrics" else {own[0]: own[1]}}
             return [Rejected(key, "log", body, str(error))]
         return []

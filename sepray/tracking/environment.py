@@ -135,7 +135,7 @@ def _would_block_git(folder: Path) -> bool:
         if os.path.isfile(found):
             found = above / _named_in(found, "gitdir:")
         elif not os.path.isdir(found):
-            found = above  # it may be a repository without a working tree
+            found = above  # the folder may be a repository without a working tree
             if not os.path.isdir(above / "objects"):
                 continue
         common = found / _named_in(found / "commondir", "")

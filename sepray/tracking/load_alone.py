@@ -59,7 +59,7 @@ def verdict(settings: dict[str, Any]) -> dict[str, Any]:
     try:
         model = importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
         loaded = True
-        model = getattr(model, "model", model)  # without a server's limits, which turn errors into refusals
+        model = getattr(model, "model", model)  # the model without a server's limits, which turn errors into refusals
         _separate(model, settings["example"])
     except Exception as error:
         if isinstance(error, MemoryError) or "allocate memory" in str(error):  # torch raises a RuntimeError

@@ -28,7 +28,7 @@ VALUES_AT_ONCE = 2**22
 """Most values of mixtures that are separated at once; so a batch of long items has fewer of them."""
 _TIMES_WEIGHTS, _BESIDE_WEIGHTS = 4, 2**28
 """The most bytes that building a separator may allocate: this multiple of the size of its weights, plus these bytes."""
-_MOST_TENSORS = 20_000  # that building a separator may make: one of millions of layers would take hours
+_MOST_TENSORS = 20_000  # tensors made to build a separator: one of millions of layers would take hours
 _MAKERS = frozenset(
     {
         torch.empty,

@@ -104,7 +104,7 @@ def has_files(client: Any, model_id: str) -> bool:
         return any(file.path == "MLmodel" for file in client.list_logged_model_artifacts(model_id))
     except (SeprayError, import_mlflow().MlflowException):
         raise
-    except Exception as error:  # of a cloud's own library
+    except Exception as error:  # the libraries of clouds have errors of their own
         raise UnreachableError(f"the artifact store does not answer: {reason_of(error)}") from error
 
 
@@ -118,7 +118,7 @@ def _upload(client: Any, model_id: str, folder: Path) -> None:
         client.log_model_artifacts(model_id, str(folder))
     except (SeprayError, import_mlflow().MlflowException):
         raise
-    except Exception as error:  # of a cloud's own library
+    except Exception as error:  # the libraries of clouds have errors of their own
         raise UnreachableError(f"the artifact store does not take the model: {reason_of(error)}") from error
 
 

@@ -22,7 +22,7 @@ _LOADER = re.compile(rf"({sources.OWN}_model_[0-9a-f]{{12}})\.tracking\.loader")
 OWN_LOADER = "tracking/loader.py"
 """File that loads the model. If it is the only file that differs, the one here may load the model instead."""
 _COMPILED = "__pycache__"  # never read, never copied
-_MOST_FILES, _MOST_BYTES = 10_000, 1 << 28  # of a model's code and the data files of its packages
+_MOST_FILES, _MOST_BYTES = 10_000, 1 << 28  # limits of a model's code and the data files of its packages
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from ..shapes import is_text
 
 _MOST_VALUES = 10_000_000  # values and characters in a file that describes a model
-_MOST_SAMPLES = 2**20  # in a frame of the STFT
+_MOST_SAMPLES = 2**20  # samples in a frame of the STFT
 _LARGEST = 1e30  # absolute value of a number
 _RATES = (1.0, 1000.0)  # least and greatest heart rate, in beats a minute
 _LONGEST_NAME = 100  # characters in the name of a source, which becomes a part of names of files

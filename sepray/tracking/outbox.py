@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL)
 """
 
 _NAMES = ("operations", "runs", "rejected", "told", "settings")
-_LEVELS = 3  # of the file below the folder of all studies: a study's name, its id, the file
+_LEVELS = 3  # steps from the folder of all studies to the file: a study's name, its id, the file
 LARGEST_INLINE_TEXT = 100_000  # characters; longer texts go to a file beside the outbox
 
 
@@ -318,7 +318,7 @@ class Outbox:
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield
-                self._database.execute("COMMIT")  # which fails where the disk is full
+                self._database.execute("COMMIT")  # this fails if the disk is full
             except BaseException:
                 with suppress(sqlite3.DatabaseError):  # SQLite itself has undone it
                     self._database.execute("ROLLBACK")
@@ -350,6 +350,6 @@ def _body(text: Any) -> dict[str, Any]:
 
 def _explained(error: sqlite3.DatabaseError) -> str:
     told = str(error)
-    if any(part in told for part in ("not a database", "malformed")):  # it can be rebuilt, so nothing is lost
+    if any(part in told for part in ("not a database", "malformed")):  # the outbox can be rebuilt, so nothing is lost
         return f"{told} (move it away; a new one is made, and `sepray reconcile` tells MLflow what is missing)"
     return explain_database(told)

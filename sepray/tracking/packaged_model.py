@@ -40,7 +40,7 @@ DIGEST = "digest"
 SIGNATURE = "signature"
 """Key of the metadata with the signature of the digest and of all other metadata."""
 _DATA, _WEIGHTS = "data/separator", "weights.safetensors"
-_MOST_VALUES = 1 << 28  # in an item that a model was trained on: a gigabyte
+_MOST_VALUES = 1 << 28  # values of an item that a model was trained on: a gigabyte
 _NAMED = 5  # differing files that a message names
 _LARGEST_DESCRIPTION = 1 << 24  # bytes of the file MLmodel
 _DEEPEST = 50  # levels of the file MLmodel
@@ -359,6 +359,7 @@ def _refused(name: str) -> Iterator[None]:
             f"{name} cannot be loaded: it needs the module {error.name}, which is not installed"
         ) from error
     except Exception as error:
-        kind = "" if type(error).__name__ == "ModelProcessError" else f"{type(error).__name__}: "  # that one has a kind
+        # A ModelProcessError names the kind of the model's own error.
+        kind = "" if type(error).__name__ == "ModelProcessError" else f"{type(error).__name__}: "
         lines = mask(str(error)).strip().splitlines() or [""]
         raise ModelError(f"{name} cannot be loaded: {kind}{lines[0][:500]}") from error

@@ -56,8 +56,8 @@ class RunFinder:
         known = self._outbox.run(key)
         if known and known.run_id and creation and not key.label and not self._restore(key, known.run_id):
             known = None
-        unknown = known is None and creation is not None and key.study not in self._searched  # to this outbox
-        if unknown or (known is None and not key.label) or (known and not known.run_id):
+        is_new = known is None and creation is not None and key.study not in self._searched
+        if is_new or (known is None and not key.label) or (known and not known.run_id):
             self._find_runs(key.study, creation)
             known = self._outbox.run(key)
         if known and known.run_id:

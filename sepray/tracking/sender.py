@@ -35,8 +35,8 @@ NICENESS = 19  # lower priority than Ray's workers, which have 15
 OPERATIONS_A_ROUND = 2000
 RESTART_PAUSES_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses before the process is started again after it has died; the last one is repeated."""
-_HEALTHY_SECONDS = 60.0  # after which a process that dies is started again without delay
-_LAST_ATTEMPTS = 3  # at the end of a study whose server never answered; one that did gets the whole timeout
+_HEALTHY_SECONDS = 60.0  # a process that has lived so long is started again without a longer pause
+_LAST_ATTEMPTS = 3  # tries at the end if the server never answered; if it did, they go on until the timeout
 
 
 class Sender:
@@ -186,7 +186,7 @@ class Sender:
 
     def _tell_run_ids(self) -> None:
         """Pass on the ids of runs; if a storage fails to take one, it is passed on again with the next."""
-        while self._untold and self._telling.acquire(blocking=False):  # else another thread is doing it
+        while self._untold and self._telling.acquire(blocking=False):  # another thread that has the lock does it
             try:
                 if self._untold:
                     self._on_run_id(*self._untold[0])

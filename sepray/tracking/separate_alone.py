@@ -37,7 +37,7 @@ def main() -> None:
             importlib.import_module(name)
         sys.pycache_prefix = settings["compiled"]  # an empty folder: no compiled file beside the model's source is read
         model = importlib.import_module(settings["loader"])._load_pyfunc(settings["data"])
-        model = getattr(model, "model", model)  # without the limits of a server
+        model = getattr(model, "model", model)  # the model without a server's limits
         signal = dataclasses.asdict(model.signal)
     except Exception as error:
         _say(answers, _told(error))

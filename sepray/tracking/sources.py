@@ -45,7 +45,7 @@ def collect(*modules: str) -> dict[str, Path]:
     while waiting:
         name = waiting.pop()
         path = _file(name)
-        if name in files or path is None:  # without a source file; if it is needed, ``load_check`` will fail
+        if name in files or path is None:  # the module has no source file; if it is needed, ``load_check`` will fail
             continue
         files[name] = path
         if not _is_of(name, {OWN}):
@@ -184,7 +184,7 @@ def _listed(distribution: importlib.metadata.Distribution) -> list[importlib.met
     """Return the files that an installed distribution lists; None if the list is malformed."""
     try:
         return [path for path in distribution.files or () if path.parts]
-    except (TypeError, ValueError, csv.Error):  # of the csv module and of importlib.metadata, which check no row
+    except (TypeError, ValueError, csv.Error):  # raised by csv and importlib.metadata, which check no row
         return None
 
 
@@ -322,7 +322,7 @@ def _base(node: ast.ImportFrom, name: str, is_package: bool) -> str:
 
 def _rewrite(text: str, own: Iterable[str], package: str) -> str:
     """Turn absolute imports of copied modules into imports of the copies; relative imports stay as they are."""
-    lines = text.split("\n")  # as the parser counts them: splitlines would also split at form feeds
+    lines = text.split("\n")  # the lines that the parser counts: splitlines would also split at form feeds
     for node in sorted(_import_statements(text), key=lambda n: (n.lineno, n.col_offset), reverse=True):
         statement = _statement_in_copy(node, own, package)
         if statement is None or node.end_lineno is None:

@@ -76,7 +76,7 @@ class Tracker:
         self._open: set[str] = set()
         self._inherited: Mapping[str, object] = {}
         self._dataset: dict[str, Any] | None = None
-        self._has_told = self._has_run()  # before the sender asks MLflow for a run that others have created
+        self._has_told = self._has_run()  # asked before the sender looks in MLflow for a run that others have created
         self._sender: Sender | None = Sender(
             outbox,
             self.uri,
