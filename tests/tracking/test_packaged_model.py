@@ -346,9 +346,10 @@ def test_what_was_looked_at_is_what_is_used(folder, tmp_path, monkeypatch, forei
 
 
 def test_description_that_is_no_file_or_endless_is_refused(folder):
-    (folder / "MLmodel").write_bytes(b" " * (2**24 + 1))
-    with pytest.raises(ModelError, match="its file MLmodel is too large"):
-        load_folder(folder, "it")
+    for content in (b" " * (2**24 + 1), "ü".encode() * 2**24):  # bytes count, and not characters
+        (folder / "MLmodel").write_bytes(content)
+        with pytest.raises(ModelError, match="its file MLmodel is too large"):
+            load_folder(folder, "it")
     (folder / "MLmodel").unlink()
     os.mkfifo(folder / "MLmodel")
     with pytest.raises(ModelError, match="it is no file"):
