@@ -269,7 +269,7 @@ def test_other_study_of_the_same_name_is_not_the_models(trained, model, changes,
     assert run_model(trained) == 2
     line = capsys.readouterr().err
     assert line.startswith(f"sepray: {model['trial']} of the study small here is not the training of ")
-    assert line.endswith("another study of this name; the model's was in sqlite:////elsewhere/optuna.db\n")
+    assert line.endswith("another study of that name; the model's study was in sqlite:////elsewhere/optuna.db\n")
 
 
 def test_storage_without_the_models_study_is_refused_and_the_right_one_named(trained, model, tmp_path, capsys):
