@@ -1,4 +1,4 @@
-"""What MLflow serves of a packaged model: requests of strangers are answered rightly or refused, and change nothing.
+"""Serves a packaged model in MLflow: every request is answered rightly or refused, and changes nothing.
 
 A copy of this file travels with each model. A refusal is MLflow's INVALID_PARAMETER_VALUE, which a server answers with
 status 400.
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from ..contracts import Signal
 
 LENGTH = "SEPRAY_SERVE_LENGTH"
-"""Variable of the environment of a server: most values of a channel of one mixture."""
+"""Environment variable of a server: most values in a channel of one mixture."""
 VALUES = "SEPRAY_SERVE_VALUES"
-"""Variable of the environment of a server: most values of all mixtures of one request."""
+"""Environment variable of a server: most values in all mixtures of one request."""
 ITEMS = "SEPRAY_SERVE_ITEMS"
-"""Variable of the environment of a server: most mixtures of one request."""
+"""Environment variable of a server: most mixtures in one request."""
 _DEFAULT_LENGTH = 2**23  # three minutes at 44.1 kHz
 _DEFAULT_VALUES = 2**24  # 64 MiB: one longest mixture of two channels
 _DEFAULT_ITEMS = 2**12  # however short they are, each costs time
@@ -43,7 +43,7 @@ class ServedModel:
     """A model behind a server.
 
     Attributes:
-        model: the model without limits, for whoever loads it for their own recordings.
+        model: the model without limits, for users who load it for their own recordings.
         signal: names of the sources, channels, sample rate.
     """
 
@@ -59,9 +59,9 @@ class ServedModel:
             params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
 
         Raises:
-            MlflowException: INVALID_PARAMETER_VALUE: mixtures of another shape than the model takes, with values that
-                are not finite or no real numbers, longer or more than the limits, that the separator cannot separate,
-                or a device that is not here.
+            MlflowException: the request is refused (INVALID_PARAMETER_VALUE). The mixtures have another shape than the
+                model takes, values that are not finite or no real numbers, or exceed a limit; or the separator cannot
+                separate them, or there is no such device.
         """
         try:
             given = np.asarray(data)
@@ -113,7 +113,7 @@ class ServedModel:
 
 
 def _limit(variable: str, default: int) -> int:
-    """Return a limit; one that is no number is not a reason to serve nobody."""
+    """Return a limit; if the variable is no number, the default counts, so that the server goes on."""
     given = os.environ.get(variable, "")
     return int(given) if given.isdecimal() else default
 
