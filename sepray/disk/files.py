@@ -309,7 +309,7 @@ def locked(folder: Path, patience: float = 20.0) -> Iterator[None]:
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        with contextlib.suppress(OSError):  # the file system has no locks, or others hold this one
+        with contextlib.suppress(OSError):  # the file system has no locks
             take_lock(descriptor, patience)
         yield
     finally:
