@@ -7,6 +7,7 @@ folder of all studies itself, and what lies above it, may be links: their user h
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -127,7 +128,8 @@ def write(path: Path, top: Path, content: bytes) -> None:
                 os.fsync(file.fileno())
                 os.replace(temporary, path.name, src_dir_fd=descriptor, dst_dir_fd=descriptor)
             except BaseException:
-                os.unlink(temporary, dir_fd=descriptor)
+                with contextlib.suppress(FileNotFoundError):  # interrupted once the file had its name
+                    os.unlink(temporary, dir_fd=descriptor)
                 raise
         try:
             os.fsync(descriptor)

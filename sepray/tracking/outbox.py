@@ -174,7 +174,7 @@ class Outbox:
             copy = folder / Path(name).name
             yield copy
             self.put(key, "artifact", {"name": name, "file": str(copy.relative_to(self.files))})
-        except BaseException:
+        except Exception:  # after a signal the operation may be there, and need its file
             shutil.rmtree(folder, ignore_errors=True)
             raise
 

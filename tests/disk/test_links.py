@@ -182,3 +182,16 @@ def test_pipe_in_the_place_of_a_database_or_beside_it_is_not_waited_for(tmp_path
     ):
         with pytest.raises(UsageError, match=rf"optuna\.db{end} is no file of a database: remove it"):
             refused()
+
+
+def test_interruption_just_after_the_rename_stays_one(tmp_path, monkeypatch):
+    replace = os.replace
+
+    def interrupted(*given, **named):
+        replace(*given, **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(links.os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        links.write(tmp_path / "a" / "b.txt", tmp_path, b"new")
+    assert [path.read_bytes() for path in (tmp_path / "a").iterdir()] == [b"new"]
