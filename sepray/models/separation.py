@@ -35,16 +35,16 @@ Value = TypeVar("Value", bound=NDArray[np.float32] | Path)
 class Separation(Mapping[str, Value], Generic[Value]):
     """A separated recording: a mapping from the names of the sources.
 
-    Its values are the estimates, ``[channel, time]`` (``[time]`` of an array that was ``[time]``), float32, at the
-    recording's rate; where an output folder was given, they are the paths of the files. They have the recording's
-    channels, or the first ones where the model's estimates have fewer.
+    Its values are the estimates, float32 ``[channel, time]`` at the recording's rate, or ``[time]`` if the recording was
+    an array ``[time]``. If an output folder was given, the values are the paths of the estimates' files instead. The
+    estimates have the recording's channels, or the first ones if the model's estimates have fewer.
 
     Attributes:
         name: name of the recording.
         model: address of the model.
         rate: sampling rate of recording and estimates, in Hz.
         frames: number of samples of each channel.
-        channels: number of channels.
+        channels: number of channels of the recording.
         values_by_source: the estimates or the files, by source.
         clipped: number of samples that the file's number type could not hold, by source.
         picture: file of the picture; None where none was drawn.
