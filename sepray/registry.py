@@ -252,7 +252,7 @@ def _makes_config(found: source.Found | None) -> bool:
 def fields(package: str, name: str) -> frozenset[str] | None:
     """Return the names of the fields of the ``Config`` of ``module`` or ``module:name``, without importing it.
 
-    None where the source alone does not tell: the class inherits, or is made elsewhere.
+    None if the source alone does not tell: the class inherits, or is made elsewhere.
 
     Raises:
         UnknownNameError: there is no such module, or its name cannot be used.

@@ -33,7 +33,7 @@ class SearchSpace:
         space: hyperparameter -> Optuna distribution (``SPACE`` of the file).
         reference_points: published settings by name (``PAPER``).
         reference_epochs: name of published settings -> epochs that their paper trains them for (``PAPER_EPOCHS``); a
-            name is left out where the paper is silent.
+            name is left out if the paper is silent.
         controls: changes to the best settings by name, trained beside them for the final table (``CONTROLS``).
         arms: alternatives that a study compares, by name, the control first (``ARMS``).
     """
@@ -46,7 +46,7 @@ class SearchSpace:
 
 
 def search_space(separator: Any) -> SearchSpace | None:
-    """Return the published search space of a separator, None where it has none.
+    """Return the published search space of a separator, None if it has none.
 
     A separator of sepray has the file ``search_spaces/NAME.py`` of sepray; a variant (``cass:published``) has that of
     its own module (``cass_published``). Any other has ``search_spaces/NAME.py`` in the current folder, or else the

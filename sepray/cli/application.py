@@ -79,7 +79,7 @@ StudyTrackingUri = Annotated[
 TrustModelCode = Annotated[
     bool,
     tyro.conf.arg(
-        help="Run the code that the model brings, even where it is neither the code installed here nor that of your "
+        help="Run the code that the model brings, even if it is neither the code installed here nor that of your "
         "own studies. It can do all that you can.",
         help_behavior_hint="",
     ),

@@ -18,7 +18,7 @@ def delete(
     """Delete a study's trials, and its folder with checkpoints, report and packaged model.
 
     MLflow keeps the study's runs, unless --runs is given, and its versions of registered models, unless --models is
-    given: they have files of their own, and still load. A study that is running is refused. Where the command is
+    given: they have files of their own, and still load. A study that is running is refused. If the command is
     interrupted, the same command deletes the rest.
 
     Example: sepray delete cass-ecg --runs

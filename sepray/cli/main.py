@@ -35,7 +35,7 @@ Every command takes --traceback: print the whole traceback of an error, of bad i
 sepray --version prints the version.
 
 With --json a command prints its result as one JSON document, and nothing else,
-to standard output. Messages go to standard error. Where it fails, standard
+to standard output. Messages go to standard error. If it fails, standard
 output is empty.
 
 Exit status:

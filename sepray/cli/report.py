@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def report(study: application.StudyArgument, json: application.Json = False) -> None:
     """Make the report of a study again from its stores: figures, and one HTML page that holds them all.
 
-    The report is written to the study's folder and, where MLflow answers, added to the study's run. A study that is
+    The report is written to the study's folder and, if MLflow answers, added to the study's run. A study that is
     running, was interrupted or failed has a report too.
 
     Example: sepray report cass-ecg

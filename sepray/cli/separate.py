@@ -73,7 +73,7 @@ def separate(
         rate: Sampling rate in Hz of recordings that do not say it (NPY, CSV without a time column). In a folder, all
             others keep their own.
         window: Seconds that the model separates at once.
-        device: Device of the model: cpu, cuda, cuda:1 ...; auto takes a GPU where there is one.
+        device: Device of the model: cpu, cuda, cuda:1 ...; auto takes a GPU if there is one.
         picture: Do not draw the picture of the mixture and the estimates over time.
         quiet: Print only notes and errors, to standard error.
     """
@@ -189,7 +189,7 @@ def _temporary_folder(stack: contextlib.ExitStack) -> Path:
 
 
 class _ProgressBar:
-    """Progress bar of the recording that is being separated; shown on standard error where that is a terminal."""
+    """Progress bar of the recording that is being separated; shown on standard error if that is a terminal."""
 
     def __init__(self, shown: bool) -> None:
         self._shown = shown and sys.stderr.isatty()

@@ -30,7 +30,7 @@ def folded(name: str) -> str:
 
 
 def different(names: Iterable[str]) -> list[str]:
-    """Return names as ``usable`` makes them, with a number where an earlier one is alike: ``Song``, ``song (2)``."""
+    """Return names as ``usable`` makes them, with a number if an earlier one is alike: ``Song``, ``song (2)``."""
     found: dict[str, str] = {}
     for given in names:
         name, number = usable(given), 1

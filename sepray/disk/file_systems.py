@@ -23,7 +23,7 @@ class StoredFile:
     Attributes:
         name: path of the file below the location, with slashes.
         size: number of bytes.
-        modified: time of the last change, seconds since 1970; 0 where the store does not tell.
+        modified: time of the last change, seconds since 1970; 0 if the store does not tell.
     """
 
     name: str
@@ -113,7 +113,7 @@ def require_location(location: str, flag: str) -> None:
 
 
 def files(location: str) -> list[StoredFile]:
-    """Return all files below a path or URI, in the order of their names; none where it does not exist.
+    """Return all files below a path or URI, in the order of their names; none if it does not exist.
 
     Links in a folder are neither followed nor returned.
 
@@ -133,7 +133,7 @@ def files(location: str) -> list[StoredFile]:
 
 
 def folders(location: str) -> list[str]:
-    """Return the names of the folders in a path or URI, sorted; none where it does not exist. Links are left out.
+    """Return the names of the folders in a path or URI, sorted; none if it does not exist. Links are left out.
 
     Raises:
         SeprayError: the object store cannot be used.

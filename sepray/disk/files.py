@@ -31,7 +31,7 @@ def replace_file(path: Path, content: bytes | str, durable: bool = True, mode: i
     """Write ``content`` to ``path`` so that a crash at any moment leaves the old file or the new one, never a part.
 
     The content is written to a temporary file in the same folder, synced to the disk and renamed; the folder is made
-    where it does not exist, and synced too. Text is written as UTF-8.
+    if it does not exist, and synced too. Text is written as UTF-8.
 
     Args:
         path: the file.
@@ -280,7 +280,7 @@ def take_lock(file: int | IO[Any], patience: float) -> bool:
         patience: seconds to wait at most for other processes that hold the lock.
 
     Returns:
-        False where another process still holds the lock after ``patience``.
+        False if another process still holds the lock after ``patience``.
 
     Raises:
         OSError: the file system has no locks.

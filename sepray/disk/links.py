@@ -1,6 +1,6 @@
 """Refuses links below a folder, and writes and deletes there without following any.
 
-Where a group may write into a study's folder (``--shared``), one of its members can put a link in the place of a folder
+If a group may write into a study's folder (``--shared``), one of its members can put a link in the place of a folder
 or a file. sepray would then write or delete whatever the link leads to, with the rights of the user who runs it. The
 folder of all studies itself, and what lies above it, may be links: their user has named them.
 """
@@ -103,7 +103,7 @@ def remove(path: Path, top: Path) -> None:
 
 
 def write(path: Path, top: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one; its folder is made where it does not exist.
+    """Write a file so that a crash leaves the old one or the new one; its folder is made if it does not exist.
 
     No link between ``top`` and the file is followed, not even one that another user makes during the call.
 
@@ -151,7 +151,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def any_below(folder: Path) -> bool:
-    """Say whether a folder is a link, or has one at any depth; False where there is none."""
+    """Say whether a folder is a link, or has one at any depth; False if there is no such folder."""
     return folder.is_symlink() or any(
         Path(each, name).is_symlink() for each, folders, names in os.walk(folder) for name in (*folders, *names)
     )

@@ -66,7 +66,7 @@ class SharedCopy:
         return None if info.size is None else int(info.size)
 
     def read(self, start: int, count: int) -> bytes:
-        """Return some of its bytes; fewer where it ends before.
+        """Return some of its bytes; fewer if it ends before.
 
         Raises:
             OSError: there is none, or the store does not answer, or refuses.

@@ -130,7 +130,7 @@ def _remove_left(parent: str) -> None:
 
 
 def _locked(path: str) -> int | None:
-    """Return the open folder with its lock held; None where it is a link, another user's, held or gone."""
+    """Return the open folder with its lock held; None if it is a link, another user's, held or gone."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

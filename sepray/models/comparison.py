@@ -50,7 +50,7 @@ class ModelComparison:
 
     @property
     def unit(self) -> str:
-        """Unit of the measure; empty where it has none."""
+        """Unit of the measure; empty if it has none."""
         return MEASURES[self.metric].unit
 
     @property
@@ -95,7 +95,7 @@ class ModelComparison:
 
     @property
     def rank_biserial(self) -> float:
-        """Effect size, -1 to 1: 1 where the first model's score is the larger one on every recording."""
+        """Effect size, -1 to 1: 1 if the first model's score is the larger one on every recording."""
         return self.result.rank_biserial
 
     @property

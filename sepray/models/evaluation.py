@@ -39,7 +39,7 @@ class Evaluation:
         split: name of the split.
         data_fingerprint: digest of the task's data.
         sources: names of the sources.
-        scores: system -> measure -> scores ``[item, source]``; NaN where a measure is not defined.
+        scores: system -> measure -> scores ``[item, source]``; NaN if a measure is not defined.
         units: recordings or the like that the items were cut from; intervals are over these. None: over items.
         seen: a sentence if the model may have learned from these items; else empty.
         tracks: names of the items if they are whole tracks; else empty.
@@ -89,7 +89,7 @@ class Evaluation:
         """Table with one row for each system and the columns ``(measure, source, statistic)``.
 
         The statistics are ``mean``, the mean over items (for BSS Eval: the median), and ``low`` and ``high``, the ends
-        of its 95% interval over recordings. The source ``mean`` is the mean over all sources. A cell is NaN where a
+        of its 95% interval over recordings. The source ``mean`` is the mean over all sources. A cell is NaN if a
         measure is not defined.
         """
         import pandas as pd

@@ -38,7 +38,7 @@ class Model:
         channels: number of channels of its mixtures.
         source_channels: number of channels of its estimates; they are the first channels of the mixture.
         shape: ``*signal`` of the items that it was trained on, e.g. ``(504,)`` samples.
-        device: device that it separates on: ``cpu``, ``cuda``, ``cuda:1`` ...; ``auto`` is a GPU where there is one.
+        device: device that it separates on: ``cpu``, ``cuda``, ``cuda:1`` ...; ``auto`` is a GPU if there is one.
         metadata: metadata of the package: study, task with its settings, metric, hyperparameters, digest.
         run_id: MLflow run that it was logged into; None if it is not in MLflow.
     """
@@ -92,7 +92,7 @@ def load_model(
             ``pretrained:ecg``, which comes with sepray.
         tracking_uri: MLflow tracking server or database; None: ``$MLFLOW_TRACKING_URI``, else ``mlflow.db`` in the
             current folder.
-        device: ``cpu``, ``cuda``, ``cuda:1`` ..., ``mps``; ``auto`` takes a GPU where there is one.
+        device: ``cpu``, ``cuda``, ``cuda:1`` ..., ``mps``; ``auto`` takes a GPU if there is one.
         trust_model_code: run code in the model even if it is neither installed here nor of your own studies. It runs
             with all your rights, in a process of its own.
 

@@ -35,9 +35,9 @@ Value = TypeVar("Value", bound=NDArray[np.float32] | Path)
 class Separation(Mapping[str, Value], Generic[Value]):
     """A separated recording: a mapping from the names of the sources.
 
-    Its values are the estimates, float32 ``[channel, time]`` at the recording's rate, or ``[time]`` if the recording was
-    an array ``[time]``. If an output folder was given, the values are the paths of the estimates' files instead. The
-    estimates have the recording's channels, or the first ones if the model's estimates have fewer.
+    Its values are the estimates, float32 ``[channel, time]`` at the recording's rate; for an array ``[time]`` they are
+    ``[time]``. If an output folder was given, the values are the paths of the estimates' files instead. The estimates
+    have the recording's channels, or the first ones if the model's estimates have fewer.
 
     Attributes:
         name: name of the recording.
@@ -47,7 +47,7 @@ class Separation(Mapping[str, Value], Generic[Value]):
         channels: number of channels of the recording.
         values_by_source: the estimates or the files, by source.
         clipped: number of samples that the file's number type could not hold, by source.
-        picture: file of the picture; None where none was drawn.
+        picture: file of the picture; None if none was drawn.
         notes: lines that the user should read: on gaps in the recording, or an offset or a wander that was removed.
     """
 
@@ -210,7 +210,7 @@ def separate_into(
     """Separate an opened recording into the files of a folder; all of them appear at the end, or none.
 
     Args:
-        output: the folder, made where it does not exist.
+        output: the folder, made if it does not exist.
         recording: the mixture.
         model: a loaded model.
         name: what the result and the picture call the recording.

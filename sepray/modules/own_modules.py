@@ -77,7 +77,7 @@ def add_current_folder() -> None:
 def add_named_folder(folder: Path) -> None:
     """Let modules be imported from the folder of a file that the user has named, behind what is installed.
 
-    The folder may belong to anybody; it is left out where it announces modules, as the current folder is.
+    The folder may belong to anybody; it is left out if it announces modules, as the current folder is.
     """
     if str(folder) not in sys.path and _announcing(folder) is None:
         sys.path.append(str(folder))
@@ -118,7 +118,7 @@ def _given() -> list[str]:
 
 
 def _why_not(folder: Path) -> str | None:
-    """Return why no modules are imported from a folder that the user has not chosen; None where they may be."""
+    """Return why no modules are imported from a folder that the user has not chosen; None if they may be."""
     if not _are_of_user([folder]):
         return "others may put files into this folder"
     announcing = _announcing(folder)

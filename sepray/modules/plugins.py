@@ -27,7 +27,7 @@ class Plugin:
         name: the name.
         module: full name of its module.
         origin: the package and its version (``lab-echo 1.0``), or all packages that announce the name.
-        problem: why the name cannot be used, in one line; None where it can.
+        problem: why the name cannot be used, in one line; None if it can.
     """
 
     name: str
@@ -79,7 +79,7 @@ def _origin(point: EntryPoint) -> str:
 
 
 def _unreadable(what: str, point: EntryPoint) -> str | None:
-    """Say why the source of a module cannot be read; None where it can."""
+    """Say why the source of a module cannot be read; None if it can."""
     try:
         source.tree(point.value)
     except ModuleNotFoundError:

@@ -14,7 +14,7 @@ Found = tuple[str, ast.stmt]
 
 
 def file(module: str) -> Path | None:
-    """Return the source file of a module, None where it has none (it is compiled, or a folder without ``__init__``).
+    """Return the source file of a module, None if it has none (it is compiled, or a folder without ``__init__``).
 
     Raises:
         ModuleNotFoundError: there is no such module.
@@ -24,7 +24,7 @@ def file(module: str) -> Path | None:
 
 
 def origin(module: str) -> str | None:
-    """Return the file that a module is read from; None for a folder without ``__init__``, or where it is not known.
+    """Return the file that a module is read from; None for a folder without ``__init__``, or if it is not known.
 
     Raises:
         ModuleNotFoundError: there is no such module.
@@ -52,7 +52,7 @@ def _spec(name: str, locations: Sequence[str] | None) -> ModuleSpec | None:
 
 
 def tree(module: str) -> ast.Module:
-    """Return the parsed source of a module, empty where it has none.
+    """Return the parsed source of a module, empty if it has none.
 
     Raises:
         ModuleNotFoundError: there is no such module.

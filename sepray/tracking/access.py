@@ -35,7 +35,7 @@ def require_access(uri: str, experiment: str) -> str:
         experiment: name of the experiment and of the registered model, which need not exist.
 
     Returns:
-        The URI below which artifacts lie; empty where the server keeps them itself or does not say.
+        The URI below which artifacts lie; empty if the server keeps them itself or does not say.
 
     Raises:
         UsageError: the server refuses this user, or the host name in the address.

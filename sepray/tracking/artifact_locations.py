@@ -33,7 +33,7 @@ _guarded: dict[str, Any] = {}  # scheme -> function that checks a location and m
 
 
 def refusal(location: str, experiment: str, uri: str, default: Callable[[], str | None]) -> str:
-    """Return why files are not sent to a location; empty where they may be.
+    """Return why files are not sent to a location; empty if they may be.
 
     Args:
         location: address of the files of a run or a model, as MLflow has it.
@@ -49,7 +49,7 @@ def refusal(location: str, experiment: str, uri: str, default: Callable[[], str 
 
 
 def refusal_outside_experiment(location: str, experiment: str) -> str:
-    """Return why files are not written to a location; empty where they may be.
+    """Return why files are not written to a location; empty if they may be.
 
     A folder of this machine must lie below the experiment's folder, and behind no link there. A server or an object
     store decides for itself.

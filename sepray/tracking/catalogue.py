@@ -103,7 +103,7 @@ def _score(client: Any, version: Any, metric: str | None) -> float | None:
 
 
 def _run(client: Any, run_id: str | None) -> Any:
-    """Return the data of a run; None where it is gone for good (``mlflow gc``)."""
+    """Return the data of a run; None if it is gone for good (``mlflow gc``)."""
     try:
         return client.get_run(run_id).data if run_id else None
     except import_mlflow().MlflowException as error:

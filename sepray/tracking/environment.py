@@ -62,7 +62,7 @@ MLFLOW_TABLES = (
 
 
 def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
-    """Return the address to track to, absolute where it is a file.
+    """Return the address to track to, absolute if it is a file.
 
     Args:
         uri: address, or path of an SQLite file; None: the environment variable MLFLOW_TRACKING_URI, or else

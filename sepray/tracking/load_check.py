@@ -19,7 +19,7 @@ TIMEOUT = 120.0  # seconds; importing torch takes two on an idle machine
 
 
 def require_working(model: Path, package: str, files: Mapping[str, Path], example: np.ndarray) -> str | None:
-    """Load a packaged model, and separate with it, where neither sepray nor the user's modules can be imported.
+    """Load a packaged model, and separate with it, while neither sepray nor the user's modules can be imported.
 
     Args:
         model: folder that MLflow's ``save_model`` wrote; the example is written beside it.

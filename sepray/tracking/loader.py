@@ -65,7 +65,7 @@ class SeparationModel:
 
         Args:
             data: mixtures.
-            params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
+            params: ``{"device": "cuda"}``; "auto" (default) is an accelerator if there is one.
 
         Raises:
             ValueError: the mixtures are no real numbers or have another number of dimensions or channels, or this

@@ -79,7 +79,7 @@ class ModelProcess:
 
         Args:
             data: mixtures.
-            params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
+            params: ``{"device": "cuda"}``; "auto" (default) is an accelerator if there is one.
 
         Raises:
             ModelProcessError: the model's code raised an error, or its process has ended.

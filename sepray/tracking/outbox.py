@@ -101,7 +101,7 @@ class OutboxError(SeprayError, RuntimeError):
 class Outbox:
     """The queue in the file ``path``; safe to use from several threads and processes.
 
-    Every method raises ``OutboxError`` where the file cannot be read or written (disk full, damaged).
+    Every method raises ``OutboxError`` if the file cannot be read or written (disk full, damaged).
 
     Raises:
         OutboxError: the file cannot be written, is a link, a pipe or no SQLite database, or has a trigger or the like,

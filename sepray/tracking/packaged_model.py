@@ -82,7 +82,7 @@ class PackagedModel:
 
         Args:
             data: mixtures.
-            params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
+            params: ``{"device": "cuda"}``; "auto" (default) is an accelerator if there is one.
 
         Raises:
             ModelError: the mixtures have another number of channels or axes than the model takes.

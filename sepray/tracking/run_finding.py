@@ -40,7 +40,7 @@ class RunFinder:
     def find_or_create(
         self, key: RunKey, creation: Mapping[str, Any] | None, tags: Mapping[str, str]
     ) -> tuple[str, str | None, dict[str, str]]:
-        """Return a run; create it where it does not exist.
+        """Return a run; create it if it does not exist.
 
         Args:
             key: key of the run.
@@ -136,7 +136,7 @@ class RunFinder:
         return stage is not None
 
     def lifecycle(self, run_id: str) -> str | None:
-        """Return ``active`` or ``deleted``; None where there is no such run."""
+        """Return ``active`` or ``deleted``; None if there is no such run."""
         try:
             return str(self._call("get_run", run_id).info.lifecycle_stage)
         except RefusedError:

@@ -205,7 +205,7 @@ class Sender:
 
 
 def _standard_error() -> int | None:
-    """Return a copy of this process's standard error; None where it has been closed."""
+    """Return a copy of this process's standard error; None if it has been closed."""
     try:
         return os.dup(2)
     except OSError:

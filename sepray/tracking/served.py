@@ -56,7 +56,7 @@ class ServedModel:
 
         Args:
             data: mixtures.
-            params: ``{"device": "cuda"}``; "auto" (default) is an accelerator where there is one.
+            params: ``{"device": "cuda"}``; "auto" (default) is an accelerator if there is one.
 
         Raises:
             MlflowException: the request is refused (INVALID_PARAMETER_VALUE). The mixtures have another shape than the
@@ -119,6 +119,6 @@ def _limit(variable: str, default: int) -> int:
 
 
 def _refuse(reason: str) -> NoReturn:
-    from mlflow.exceptions import MlflowException  # takes seconds, and is there where MLflow has called
+    from mlflow.exceptions import MlflowException  # takes seconds, and is loaded already if MLflow has called
 
     raise MlflowException.invalid_parameter_value(reason) from None
