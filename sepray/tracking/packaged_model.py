@@ -309,10 +309,10 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
     """
     with _refused(name):
         with open_regular(folder / DESCRIPTION, follow=True) as file:
-            content = file.read(_LARGEST_DESCRIPTION + 1)
-        if len(content) > _LARGEST_DESCRIPTION:
+            encoded = file.read(_LARGEST_DESCRIPTION + 1)
+        if len(encoded) > _LARGEST_DESCRIPTION:
             raise ModelError(f"{name} cannot be loaded: its file {DESCRIPTION} is too large")
-        text = content.decode()
+        text = encoded.decode()
         _refuse_deep(text, name)
         described: Any = yaml.load(text, _WithoutMerging)
         if not model_metadata.is_bounded(described):
