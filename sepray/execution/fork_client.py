@@ -42,11 +42,14 @@ def _ask(path: str, arguments: list[str]) -> tuple[socket.socket, int]:
     Raises:
         OSError: there is no server, or it does not serve this client.
     """
+    with open("/proc/self/oom_score_adj") as file:
+        oom_score_adj = file.read()  # by which Ray has the system end a worker before all else where memory is short
     asked = {
         "arguments": arguments,
         "environment": dict(os.environ),
         "folder": os.getcwd(),
         "group": os.getpgrp(),
+        "oom_score_adj": oom_score_adj,
     }
     text = json.dumps(asked).encode()
     connection = socket.socket(socket.AF_UNIX)

@@ -6,7 +6,8 @@ forked one shares them with all others until it writes to them. Ray starts ``for
 this Ray, and waits for the worker to end. Where the server has ended, or was never there, workers start by themselves.
 
 Only a process of a single thread can be forked without care, so nothing that starts threads is imported here, a user's
-modules least of all. The server ends with its raylet, and a worker with its client.
+modules least of all. Nor may imports draw random numbers, for each worker would draw the next ones. The server ends
+with its raylet, and a worker with its client.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 IMPORTED = ("ray.tune", "torch", "sepray.execution.trainable")
@@ -77,19 +79,23 @@ class ForkServer:
     def start(self, raylet: int) -> None:
         """Start the server of a Ray whose first job is that of this process; it serves after seconds.
 
+        An error that ends it is in the file ``fork.log`` beside its socket. If it cannot be started, workers start by
+        themselves.
+
         Args:
             raylet: process id of the raylet; the server ends with it.
         """
         listener = self._listener.fileno()
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", _CODE, str(listener), *self._modules],
-            env={**os.environ, **_ONE_THREAD, _JOB: _FIRST_JOB, _RAYLET: str(raylet)},
-            pass_fds=[listener],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            process_group=0,  # a signal to the group of the driver ends Ray's processes in their own time
-        )
+        with contextlib.suppress(OSError), open(f"{self.path}.log", "wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", _CODE, str(listener), *self._modules],
+                env={**os.environ, **_ONE_THREAD, _JOB: _FIRST_JOB, _RAYLET: str(raylet)},
+                pass_fds=[listener],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=log,
+                process_group=0,  # a signal to the group of the driver ends Ray's processes in their own time
+            )
         self._listener.close()  # so that clients notice where the server ends
 
     def close(self) -> None:
@@ -108,14 +114,20 @@ def main(listener: str, *modules: str) -> None:
         modules: names of the modules.
 
     Raises:
-        RuntimeError: what was imported has started threads.
+        RuntimeError: what was imported has started threads, or drawn from Ray's random numbers.
     """
     raylet = os.pidfd_open(int(os.environ[_RAYLET]))
     with socket.socket(fileno=int(listener)) as accepting:
+        if any(name.partition(".")[0] == "ray" for name in modules):
+            _take_class_ids_from_the_system()
         for name in modules:
             importlib.import_module(name)
         if threads := _other_threads() - _SAFE_THREADS:
             raise RuntimeError(f"imports have started threads: {', '.join(sorted(threads))}")
+        if "ray" in sys.modules and _id_of_a_fork() == _id_of_a_fork():
+            raise RuntimeError("imports have drawn from Ray's random numbers: workers would give objects the same ids")
+        sys.stdout.flush()  # or each worker would print again what an import has printed
+        sys.stderr.flush()
         gc.collect()
         gc.freeze()  # a collection of a worker's would write to all pages
         _Server(accepting, raylet).serve()
@@ -189,12 +201,11 @@ class _Server:
                     self._leave(client)
                     may_begin = os.read(may_run, 1)
                     os.close(may_run)
-                except OSError:
-                    may_begin = b""
-                if not may_begin:
+                    if may_begin:
+                        _become(asked, files)
+                finally:  # whatever was raised: this process must not go on as a second server
                     os._exit(1)
-                _become(asked, files)
-            worker = _Worker(process, _watched(process), client)
+            worker = _Worker(process, _watched(process, asked["group"]), client)
             client.setblocking(False)
             self._workers.add(worker)
             for file in (worker.watch, client.fileno()):
@@ -240,15 +251,46 @@ class _Server:
         worker.client = None
 
 
-def _watched(process: int) -> int:
+def _take_class_ids_from_the_system() -> None:
+    """Let Ray take the ids of actor classes, some of which it defines in its modules, from the system's random numbers.
+
+    From its own it takes the ids of objects and tasks too, and the first id makes their generator, which a fork copies.
+    """
+    actor: Any = importlib.import_module("ray.actor")
+    kind = actor.ActorClassID
+    actor.ActorClassID = SimpleNamespace(from_random=lambda: kind(os.urandom(kind.size())))
+
+
+def _id_of_a_fork() -> bytes:
+    """Return an id that Ray's random numbers give a process which is forked now."""
+    told, tells = os.pipe()
+    try:
+        if (process := os.fork()) == 0:
+            try:
+                os.write(tells, sys.modules["ray"].WorkerID.from_random().binary())
+            finally:
+                os._exit(0)
+        os.waitpid(process, 0)
+        os.close(tells)
+        return os.read(told, 1024)
+    finally:
+        os.close(told)
+
+
+def _watched(process: int, group: int) -> int:
     """Return a file descriptor that can be read once a process that was forked here has ended.
 
+    Args:
+        process: its id.
+        group: process group that it is put into, which Ray ends with the worker.
+
     Raises:
-        OSError: there are no more files; the process was killed.
+        OSError: there are no more files, or the group has ended or is of another session; the process was killed.
     """
     try:
+        os.setpgid(process, group)
         return os.pidfd_open(process)
-    except OSError:
+    except BaseException:
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
         raise
@@ -257,7 +299,12 @@ def _watched(process: int) -> int:
 def _other_threads() -> set[str]:
     """Return the names of this process's threads beside its main one, those of libraries too."""
     own = os.getpid()
-    return {(each / "comm").read_text().strip() for each in Path("/proc/self/task").iterdir() if int(each.name) != own}
+    found = set()
+    for each in Path("/proc/self/task").iterdir():
+        if int(each.name) != own:
+            with contextlib.suppress(OSError):  # the thread has ended meanwhile
+                found.add((each / "comm").read_text().strip())
+    return found
 
 
 def _received(connection: socket.socket) -> tuple[dict[str, Any], Sequence[int]]:
@@ -286,7 +333,8 @@ def _become(asked: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
     """Run the script of a worker in this forked process, as Python would have run it, and end."""
     status = 1
     try:
-        os.setpgid(0, asked["group"])  # Ray ends a worker's group with it
+        with contextlib.suppress(OSError):  # the system allows no lower score
+            Path("/proc/self/oom_score_adj").write_text(asked["oom_score_adj"])
         for number, file in enumerate(files):
             os.dup2(file, number)
         for file in files:
@@ -299,6 +347,8 @@ def _become(asked: Mapping[str, Any], files: Sequence[int]) -> NoReturn:
         random.seed()
         if "numpy.random" in sys.modules:
             sys.modules["numpy.random"].seed()
+        if "torch" in sys.modules:
+            sys.modules["torch"].default_generator.seed()
         runpy.run_path(sys.argv[0], run_name="__main__")
         status = 0
     except SystemExit as end:

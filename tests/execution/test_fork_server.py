@@ -1,5 +1,6 @@
 """Workers that are forked run as if Python had started them, and end with the client that Ray has started for them."""
 
+import errno
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ SCRIPT = """
 import json, os, random, sys
 told = {"arguments": sys.argv, "folder": os.getcwd(), "environment": dict(os.environ), "path": sys.path[0],
         "group": os.getpgid(0), "server": os.getppid(), "random": random.random(), "name": __name__,
+        "oom_score_adj": int(open("/proc/self/oom_score_adj").read()),
         "there": sorted({"colorsys", "fork_server"} & {name.rpartition(".")[2] for name in sys.modules})}
 print(json.dumps(told))
 print("an error", file=sys.stderr)
@@ -44,9 +46,10 @@ class Forks:
         assert self.driver.process is not None
         return self.driver.process
 
-    def client(self, code: str, **variables: str) -> subprocess.Popen[str]:
-        """Start a client as Ray does, by a shell, in a process group of its own."""
+    def client(self, code: str, own_session: bool = False, **variables: str) -> subprocess.Popen[str]:
+        """Start a client as Ray does, by a shell, in a process group of its own, the first that lacks memory."""
         command = f"exec {fork_server.python_for_workers(self.driver.path)} {self.script} '{code}' 'two  words'"
+        command = f"echo 789 > /proc/self/oom_score_adj; {command}"
         return subprocess.Popen(
             ["bash", "-c", command],
             cwd=self.script.parent,
@@ -54,12 +57,13 @@ class Forks:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            process_group=0,
+            start_new_session=own_session,
+            process_group=None if own_session else 0,
         )
 
-    def run(self, code: str, **variables: str) -> tuple[int, dict]:
+    def run(self, code: str, own_session: bool = False, **variables: str) -> tuple[int, dict]:
         """Return the status of a client, and what its worker says of itself."""
-        client = self.client(code, **variables)
+        client = self.client(code, own_session, **variables)
         out, err = client.communicate(timeout=50)
         assert "an error" in err
         return client.returncode, {**json.loads(out), "client": client.pid, "errors": err}
@@ -84,6 +88,7 @@ def test_worker_is_forked_and_has_all_that_a_started_one_has(forks, tmp_path):
     assert told["arguments"] == [str(forks.script), "pass", "two  words"]
     assert (told["folder"], told["path"], told["name"]) == (str(tmp_path), str(tmp_path), "__main__")
     assert told["group"] == told["client"]  # which Ray ends with the worker
+    assert told["oom_score_adj"] == 789, "or the system would end clients, which hold no memory, before their workers"
     assert told["environment"].items() >= {"RAY_JOB_ID": "01000000", "OWN": "größe"}.items()
     assert "RAY_RAYLET_PID" not in told["environment"], "only the server has it"
     _, other = forks.run("pass")
@@ -151,17 +156,75 @@ def test_worker_of_another_job_starts_by_itself(forks):
     assert (status, told["there"], told["server"]) == (3, [], os.getpid())
 
 
-@pytest.mark.parametrize("module", ["no_such_module", "starts_a_thread", "kills_itself"])
-def test_workers_start_by_themselves_where_nothing_can_be_forked(tmp_path, monkeypatch, module):
+def test_worker_that_cannot_be_in_its_clients_group_starts_by_itself(forks):
+    status, told = forks.run("sys.exit(3)", own_session=True)
+    assert (status, told["there"], told["server"]) == (3, [], os.getpid())
+
+
+def test_workers_neither_print_what_an_import_has_printed_nor_draw_the_same_numbers(tmp_path, monkeypatch):
+    code = """
+print("at import")
+class default_generator:
+    seeds = 0
+    def seed():
+        default_generator.seeds += 1
+"""
+    (tmp_path / "torch.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
+    forks = Forks(tmp_path, "torch")
+    told, seeds = (
+        forks.client("import torch; print(torch.default_generator.seeds)").communicate(timeout=50)[0].splitlines()
+    )
+    assert json.loads(told)["server"] == forks.server.pid
+    assert seeds == "1"
+    forks.end()
+
+
+def test_thread_that_ends_while_threads_are_listed_is_none(tmp_path, monkeypatch):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    (tmp_path / "2" / "comm").write_text("other\n")
+    monkeypatch.setattr(fork_server, "Path", lambda folder: tmp_path)
+    assert fork_server._other_threads() == {"other"}
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        ("no_such_module", "No module named 'no_such_module'"),
+        ("starts_a_thread", "imports have started threads: "),
+        ("kills_itself", ""),
+        ("draws_an_id", "imports have drawn from Ray's random numbers"),
+    ],
+)
+def test_workers_start_by_themselves_where_nothing_can_be_forked(tmp_path, monkeypatch, module, reason):
     """Clients that wait for the server notice at once that it has ended."""
     code = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     (tmp_path / "starts_a_thread.py").write_text(code)
+    code_of_ids = "import random, sys, types\nown = random.Random(1)\n"  # a generator that is copied by a fork
+    code_of_ids += "draw = lambda: types.SimpleNamespace(binary=lambda: own.randbytes(28))\n"
+    code_of_ids += "sys.modules['ray'] = types.SimpleNamespace(WorkerID=types.SimpleNamespace(from_random=draw))\n"
+    (tmp_path / "draws_an_id.py").write_text(code_of_ids)
     (tmp_path / "kills_itself.py").write_text("import os, time\ntime.sleep(0.3)\nos.kill(os.getpid(), 9)\n")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]))
     forks = Forks(tmp_path, module)
     status, told = forks.run("sys.exit(3)")
     assert (status, told["there"]) == (3, [])
     assert forks.server.wait(50) != 0
+    assert reason in Path(f"{forks.driver.path}.log").read_text()
+    forks.end()
+
+
+def test_workers_start_by_themselves_where_the_server_cannot_be_started(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    forks = Forks(tmp_path, start=False)
+    with monkeypatch.context() as patched:
+        patched.setattr(fork_server.subprocess, "Popen", refuse)
+        forks.driver.start(forks.raylet.pid)
+    status, told = forks.run("sys.exit(3)")
+    assert (status, told["there"]) == (3, [])
     forks.end()
 
 

@@ -13,12 +13,25 @@ from ray._private import ray_constants
 from sepray.execution import fork_server, private_ray
 
 OWNER = """
-import json, os, psutil, ray, sys, time
-from sepray.execution import cluster, private_ray
+import json, os, psutil, ray, sys, threading
+from sepray.execution import cluster, fork_server, private_ray
 slots = cluster.connect(None, 1, 1.0, 0.0, ["sepray"])
 inside = ray.get(ray.remote(lambda: {k: v for k, v in os.environ.items() if k.startswith("RAY_AUTH")}).remote())
 seen_from = ray.get(ray.remote(lambda: [os.path.abspath(path) for path in sys.path]).remote())
 parent = ray.get(ray.remote(lambda: (psutil.Process().parent().cmdline(), "torch" in sys.modules)).remote())
+@ray.remote(num_cpus=0)
+class Drawing:
+    def ids(self):
+        thread = threading.Thread(target=lambda: drawn.append(ray.put(0).hex()))
+        drawn = [ray.WorkerID.from_random().hex()]
+        thread.start()
+        thread.join()
+        return drawn
+    def scores(self):
+        return [open(f"/proc/{pid}/oom_score_adj").read() for pid in (os.getpid(), os.getpgid(0))]
+drawing = [Drawing.remote() for _ in range(2)]
+ids = ray.get([one.ids.remote() for one in drawing])
+scores = ray.get(drawing[0].scores.remote()) if fork_server.is_possible() else []
 processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
 print(json.dumps({
     "slots": slots,
@@ -28,7 +41,7 @@ print(json.dumps({
     "own": [name for name in os.environ if name.startswith("RAY_AUTH")],
     "told": [" ".join(p.cmdline()) for p in processes],
     "path": seen_from, "own_path": [os.path.abspath(path) for path in sys.path],
-    "parent": parent, "folder": private_ray._folders[0], "asks": cluster.asks_for_token(),
+    "parent": parent, "ids": ids, "scores": scores, "folder": private_ray._folders[0], "asks": cluster.asks_for_token(),
 }), flush=True)
 sys.stdin.read()
 cluster.disconnect()
@@ -97,6 +110,15 @@ def test_workers_are_forked_with_their_imports(owner):
     assert fork_server._CODE in command
     assert command[-3:] == list(fork_server.IMPORTED)
     assert has_torch
+    own, of_client = owner["scores"]
+    assert own == of_client, (
+        "Ray raises that of the client, so that the system ends workers first where memory is short"
+    )
+
+
+def test_workers_give_objects_ids_of_their_own(owner):
+    """Two that were forked after Ray had drawn its first random number would call different objects by one id."""
+    assert len({drawn for each in owner["ids"] for drawn in each}) == 4
 
 
 def test_nothing_listens_where_other_machines_could_connect(owner):
