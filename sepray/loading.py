@@ -10,6 +10,7 @@ from .contracts import Oracle, Separator, SeparatorConfig, Signal, TaskConfig, T
 from .disk import shared_copies
 from .disk.temporary import keep_compiled_private
 from .errors import UsageError
+from .module_names import given_name
 from .secrecy import HIDDEN
 from .separator_checks import check_config, check_dataclass, check_separator, type_name
 from .task_checks import check_task_data
@@ -28,7 +29,7 @@ def load_task(config: TaskConfig, cache: str | os.PathLike[str]) -> TaskData:
             Or there is no such bucket.
         UnreachableError: the object store does not answer, or refuses this user.
     """
-    name = type(config).__module__.removeprefix("sepray.tasks.")
+    name = given_name(type(config).__module__)
     if not callable(getattr(config, "load", None)):
         raise UsageError(f"{name}: Config must have a method load(cache) that returns a TaskData")
     check_dataclass(config)
@@ -66,7 +67,7 @@ def build_separator(config: SeparatorConfig, signal: Signal) -> Separator:
     Raises:
         UsageError: the configuration or the separator breaks the contract; one line names the class or the module.
     """
-    name = type(config).__module__.removeprefix("sepray.separators.")
+    name = given_name(type(config).__module__)
     if not callable(getattr(config, "build", None)):
         raise UsageError(f"{name}: Config must have a method build(signal) that returns a Separator")
     check_config(config)

@@ -31,6 +31,7 @@ VOCABULARY = frozenset(
         "errors",
         "identity",
         "registry",
+        "module_names",
         "loading",
         "arms",
         "separator_checks",

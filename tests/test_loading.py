@@ -59,6 +59,12 @@ def test_data_come_back_as_they_are_and_breaches_name_the_task() -> None:
     assert str(refusal.value) == f"my_task: train.sources must be {wanted}"
 
 
+def test_breaches_of_a_variant_name_it_in_full(monkeypatch) -> None:
+    monkeypatch.setattr(ecg_varied.Config, "load", lambda config, cache: None)
+    with pytest.raises(UsageError, match=r"^ecg:varied: "):
+        load_task(ecg_varied.Config(), Path())
+
+
 def test_what_load_raises_is_not_touched() -> None:
     error = ValueError("a bug of the task's own")
     with pytest.raises(ValueError, match="bug") as raised:

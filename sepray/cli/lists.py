@@ -144,8 +144,8 @@ def _studies(storage: str, tracking_uri: str | None) -> list[ListRow]:
         rows.append(
             {
                 "study": summary.study_name,
-                "separator": _name(fingerprint.get("separator")),
-                "task": _name(fingerprint.get("task")),
+                "separator": _name(summary.user_attrs, "separator"),
+                "task": _name(summary.user_attrs, "task"),
                 "trials": len(trials),
                 **{name: states[state] for state, name in _STATES.items()},
                 "objective": [o.removeprefix("validation/") for o in objectives],
@@ -155,9 +155,23 @@ def _studies(storage: str, tracking_uri: str | None) -> list[ListRow]:
     return rows
 
 
-def _name(part: Any) -> Any:
-    """Return the name of a separator or task from its part of a study's fingerprint; None if there is none."""
-    return part.get("name") if isinstance(part, Mapping) else None
+def _name(stored: Mapping[str, Any], part: str) -> Any:
+    """Return the name of a study's separator or task, a variant's with its colon; None if none is stored.
+
+    Args:
+        stored: user attributes of the study.
+        part: ``separator`` or ``task``.
+    """
+    from .. import module_names
+    from ..search import stored_values
+
+    found = stored["fingerprint"].get(part)
+    name = found.get("name") if isinstance(found, Mapping) else None
+    if not isinstance(name, str) or not stored_values.is_description(stored.get("spec")):  # of an older version
+        return name
+    described = stored["spec"][part]
+    variant = module_names.variant_of_stored(described["module"], described["config"])
+    return f"{name}:{variant}" if variant else name
 
 
 def _tasks(storage: str, tracking_uri: str | None) -> list[ListRow]:

@@ -13,7 +13,7 @@ from ..dry_run.schedule import EstimateRange
 from ..dry_run.text import basis, command, count, failure, number, row, short, span
 from ..errors import SeprayError, one_line
 from ..loading import load_task
-from ..spec.study import key
+from ..module_names import shown_name
 from .contenders import Contender, LeftOut, contenders, task_config
 from .spec import Comparison, Spaces
 
@@ -91,7 +91,7 @@ def estimate(comparison: Comparison, spaces: Spaces) -> ComparisonEstimate:
         SeprayError: what a run of the comparison would refuse.
     """
     task = task_config(comparison)
-    console.print(f"loading the data of {key(task)}; what the cache does not hold is generated ...")
+    console.print(f"loading the data of {shown_name(task)}; what the cache does not hold is generated ...")
     data = load_task(task, comparison.stores.cache)
     taking_part, refused = contenders(comparison, spaces, data.signal)
     studies: list[tuple[Contender, Estimate]] = []

@@ -15,12 +15,13 @@ from ..disk import file_systems
 from ..errors import mask
 from ..execution import cluster
 from ..loading import load_task, refuse_unfit
+from ..module_names import shown_name
 from ..plain_text import plural
 from ..scoring.tables import front_table
 from ..search import arm_trials
 from ..spec import choosing
 from ..spec.permissions import Permissions
-from ..spec.study import StudySpec, key
+from ..spec.study import StudySpec
 from ..tracking import access, trust
 from ..tracking.environment import resolve_uri
 from . import code, retraining_plan, runs
@@ -54,7 +55,7 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     refuse_misspelt(spec)
     refuse_unfit(spec.separator, spec.task)
     require_stores(spec)
-    wait_for(f"{spec.name}: loading the data of {key(spec.task)}; data that the cache lacks are made first")
+    wait_for(f"{spec.name}: loading the data of {shown_name(spec.task)}; data that the cache lacks are made first")
     with trust.consent(permitted is not None and permitted.trust_model_code):
         prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
         stores = StudyStores(prepared, permitted=permitted)
@@ -107,8 +108,8 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     trainings = _Trainings(prepared, stores)
     how = "; all have ended" if search.has_ended else f", {trainings.slots} at once{_machine(prepared)}"
     console.print(
-        f"study {spec.name}: {key(spec.separator)} on {key(spec.task)}, {plural(spec.budget.trials, 'trial')} of up to "
-        f"{plural(spec.budget.max_epochs, 'epoch')}{how}"
+        f"study {spec.name}: {shown_name(spec.separator)} on {shown_name(spec.task)}, "
+        f"{plural(spec.budget.trials, 'trial')} of up to {plural(spec.budget.max_epochs, 'epoch')}{how}"
     )
     console.print(
         f"Optuna {mask(spec.stores.storage)}, MLflow {mask(spec.stores.tracking_uri)}, model {spec.model_name}",

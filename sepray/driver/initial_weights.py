@@ -12,6 +12,7 @@ import numpy as np
 
 from ..contracts import Separator
 from ..errors import UsageError
+from ..module_names import given_name
 from ..tracking.packaged_model import DIGEST
 from .warm_start import load_model
 
@@ -59,7 +60,9 @@ def find(model: str, separator: Separator, tracking_uri: str) -> InitialWeights 
 
 
 def _told(separator: Separator) -> str:
-    name = type(separator).__module__.rpartition(".")[2]
+    package, _, name = type(separator).__module__.rpartition(".")
+    if package.endswith(".separators"):  # of sepray, or of the model's copy of sepray
+        name = given_name(f"sepray.separators.{name}")
     weights = sum(value.numel() for value in separator.state_dict().values())
     signal = separator.signal
     template = ", with --task.template" if signal.template else ""

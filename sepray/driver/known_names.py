@@ -13,8 +13,9 @@ from .. import identity
 from ..arms import fits
 from ..contracts import Signal
 from ..errors import UsageError, proposal
+from ..module_names import shown_name
 from ..spec.settings import SettingsError
-from ..spec.study import StudySpec, key
+from ..spec.study import StudySpec
 from ..training.trainer import build
 
 # Signals with templates for names of sources, which the names of hyperparameters then contain.
@@ -72,7 +73,7 @@ def _arms(spec: StudySpec) -> Iterator[tuple[str, Collection[str]]]:
 
 
 def _refusal(spec: StudySpec, part: str, unknown: Sequence[str], known: Sequence[str]) -> UsageError:
-    name = key(spec.separator)
+    name = shown_name(spec.separator)
     meant = proposal(unknown[0], known)
     there = f"the hyperparameters {', '.join(known)}" if known else "no hyperparameters"
     why = f"{', '.join(unknown)}, which {name} does not have; {meant}{name} has {there}"

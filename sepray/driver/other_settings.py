@@ -19,6 +19,7 @@ from .. import identity
 from ..console.terminal import console
 from ..contracts import Signal, Split, TaskData
 from ..errors import SeprayError
+from ..module_names import given_name
 from ..search.storage import FINGERPRINT, load_study, refuse_differences
 from ..spec.settings import separator_name
 from ..spec.study import StudySpec, key, rebuilt
@@ -123,4 +124,4 @@ def _with_names(changes: list[str], stored: Mapping[str, Any], spec: StudySpec) 
 
 
 def _name(config: Any) -> str:
-    return type(config).__module__.removeprefix("sepray.tasks.")
+    return given_name(type(config).__module__)

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial
 
 from .. import registry
 from ..errors import UsageError, mask, one_line
+from ..module_names import name_of_stored
 from ..search import stored_values
 from ..search.storage import FINGERPRINT, load_study, summaries
 from ..spec.folder import checked_uid, checkpoint_root, is_locked, is_name, own_folder, trial_folder
@@ -76,9 +77,7 @@ class SavedStudy:
         return self._name("task")
 
     def _name(self, part: str) -> str:
-        module, config = str(self.description[part]["module"]), self.description[part]["config"]
-        variant = registry.stored_variants(module).get(str(config.get("variant", "")))
-        return module.removeprefix(f"sepray.{part}s.") + (f":{variant}" if variant else "")
+        return name_of_stored(str(self.description[part]["module"]), self.description[part]["config"])
 
     @property
     def model_name(self) -> str:

@@ -21,8 +21,9 @@ from ..driver.stage import trial_parameters
 from ..execution.devices import require_here
 from ..execution.schedulers import make_scheduler
 from ..loading import load_task, refuse_unfit
+from ..module_names import shown_name
 from ..spec import folder
-from ..spec.study import StudySpec, key
+from ..spec.study import StudySpec
 from . import machine
 from .estimate import Disk, Estimate, Memory, TimeModel, split_sizes, tried_settings
 from .measurement import Measurement, TrialError, measure_trial, with_zero_estimates
@@ -50,7 +51,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
     if data is None:
         refuse_misspelt(spec)
         refuse_unfit(spec.separator, spec.task)
-        console.print(f"loading the data of {key(spec.task)}; what the cache does not hold is generated ...")
+        console.print(f"loading the data of {shown_name(spec.task)}; what the cache does not hold is generated ...")
         data = load_task(spec.task, spec.stores.cache)
     prepared = prepare(spec, data)
     _refuse_scheduler(prepared)
@@ -74,7 +75,7 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
     )
     if not done.left and not done.retrainings_left:
         return found
-    console.print(f"training a few steps of {key(spec.separator)} ...")
+    console.print(f"training a few steps of {shown_name(spec.separator)} ...")
     try:
         return _measured(found, prepared, done, slots)
     except TrialError as error:

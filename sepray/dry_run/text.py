@@ -12,7 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from ..console.exit_status import command_line, shorten_traceback
 from ..console.terminal import console, duration, size
 from ..errors import mask
-from ..spec.study import key
+from ..module_names import shown_name
 from .estimate import Disk, Estimate, Memory
 from .measurement import Measurement
 from .schedule import EstimateRange
@@ -125,7 +125,7 @@ def _state(progress: StudyProgress) -> str:
 
 
 def _separator(estimate: Estimate) -> str:
-    text = f"{key(estimate.spec.separator)}, trained on: {estimate.supervision}"
+    text = f"{shown_name(estimate.spec.separator)}, trained on: {estimate.supervision}"
     measured = estimate.measurement
     if measured is None:
         return text
@@ -135,7 +135,7 @@ def _separator(estimate: Estimate) -> str:
 def _task(estimate: Estimate) -> Iterator[str]:
     signal = estimate.signal
     rate = f"{signal.sample_rate:g} Hz" if signal.sample_rate else "images"
-    yield from row("task", f"{key(estimate.spec.task)}: {', '.join(signal.sources)}; {rate}")
+    yield from row("task", f"{shown_name(estimate.spec.task)}: {', '.join(signal.sources)}; {rate}")
     for split in estimate.splits:
         shape = " x ".join(map(str, split.shape))
         yield from row("", f"{split.name:11}{number(split.items):>8} items of {shape:14} {size(split.size):>9}")

@@ -27,6 +27,7 @@ from ..choices import MEASURES, measure_words
 from ..console.output import say
 from ..disk.files import replace_folder
 from ..errors import UsageError
+from ..module_names import given_name
 from ..scoring.offsets import SOURCE_BASELINE, source_baseline
 from ..tracking import models, pretrained
 from ..tracking.packaged_model import DIGEST, PackagedModel
@@ -186,7 +187,7 @@ def _card(
 ) -> str:
     """Return the model card, in Markdown."""
     settings: dict[str, Any] = metadata["task_config"]
-    task = str(metadata["task"]).removeprefix("sepray.tasks.")
+    task = given_name(str(metadata["task"]))
     made = f"study `{metadata.get('study')}`, {metadata.get('trial')}, seed {metadata.get('seed')}"
     facts = {
         "length": model.shape[0] / (model.sample_rate or 1.0),
@@ -201,7 +202,7 @@ def _card(
         "licence: Apache 2.0, as sepray.\n",
         f"    sepray separate pretrained:{name} recording.csv\n",
         "## Training\n",
-        f"- Separator: `{described['module'].removeprefix(_OWN)}`, `{json.dumps(described['config'])}`.",
+        f"- Separator: `{given_name('sepray.' + described['module'])}`, `{json.dumps(described['config'])}`.",
         f"- Hyperparameters: `{json.dumps(metadata.get('hyperparameters'))}`.",
         f"- Data: task `{task}`, `{json.dumps(settings)}`; digest `{metadata['data_fingerprint']}`.",
         f"- By {made}; {size} bytes of weights; SHA-256 of configuration and weights `{metadata[DIGEST]}`.\n",

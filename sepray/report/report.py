@@ -24,11 +24,11 @@ from ..console.terminal import duration
 from ..contracts import Separator, Split, estimate
 from ..disk import links
 from ..execution import weights
+from ..module_names import shown_name
 from ..plain_text import in_own_style
 from ..scoring import tables
 from ..scoring.units import ITEMS, sample_words
 from ..spec.folder import LEVELS, write
-from ..spec.study import key
 from . import answer, best_trials, example_items, html, hyperparameters, search_progress, study_results
 from .cross_weights import cross_weights
 from .figures import STYLE, MediaFile, Section
@@ -113,7 +113,8 @@ def build(results: StudyResults) -> Report:
 def _subtitle(results: StudyResults) -> str:
     spec = results.spec
     objectives = " and ".join(objective_words(o) for o in results.objectives)
-    return f"Hyperparameter study of {key(spec.separator)} on {key(spec.task)}; objective: {objectives} on validation"
+    what = f"{shown_name(spec.separator)} on {shown_name(spec.task)}"
+    return f"Hyperparameter study of {what}; objective: {objectives} on validation"
 
 
 def _lead(results: StudyResults) -> tuple[str, list[tuple[str, str]]]:

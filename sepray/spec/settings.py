@@ -24,10 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from .. import registry
 from ..disk.files import replace_file
 from ..errors import UsageError
 from ..identity import python_number
+from ..module_names import given_name
 from .keys import read_toml, refuse_unknown
 
 Value = bool | int | float | str
@@ -150,15 +150,8 @@ class Settings:
 
 
 def separator_name(config: Any) -> str:
-    """Return the name of a separator's configuration as ``StudySpec`` takes it, a variant's with its colon.
-
-    ``cass`` for ``sepray.separators.cass``, ``cass:published`` for ``sepray.separators.cass_published``, and the name
-    of the module for a user's own.
-    """
-    module = type(config).__module__
-    home = registry.stored_module(module)
-    name = home.removeprefix("sepray.separators.")
-    return next((f"{name}:{variant}" for variant, path in registry.variants(home).items() if path == module), name)
+    """Return the name of a separator's configuration as ``StudySpec`` takes it (``given_name``)."""
+    return given_name(type(config).__module__)
 
 
 def _checked(name: str, value: object) -> Value:

@@ -103,6 +103,16 @@ def test_studies(run):
     owned.release()
 
 
+def test_variants_are_named_in_full(run):
+    study = sweep("sqlite:///there.db")
+    stored = {"separator": {"variant": "published_code"}, "task": {"variant": "varied"}}
+    modules = {"separator": "sepray.separators.cass", "task": "sepray.tasks.ecg"}
+    parts = {part: {"module": modules[part], "config": config} for part, config in stored.items()}
+    study.set_user_attr("spec", {"name": "sweep", **parts})
+    [row] = json.loads(run("list", "studies", "--json", "--storage", "sqlite:///there.db"))
+    assert (row["separator"], row["task"]) == ("cass:published", "ecg:varied")
+
+
 def test_study_that_others_have_changed_costs_the_list_of_the_others_nothing(run):
     sweep("sqlite:///there.db")
     changed = sweep("sqlite:///there.db", "changed")

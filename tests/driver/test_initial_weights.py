@@ -16,7 +16,7 @@ from sepray.driver.stage import trial_parameters
 from sepray.errors import UsageError
 from sepray.execution.members import Members
 from sepray.scoring import tables
-from sepray.separators import cass, supervised_mask
+from sepray.separators import cass, cass_published, supervised_mask
 from sepray.tracking import models
 from sepray.tracking.packaged_model import ModelError, PackagedModel
 
@@ -95,6 +95,10 @@ def test_the_model_is_part_of_what_makes_a_study_the_same(model, spec):
         (
             {"config": supervised_mask.DEBUG},
             r"the initial model x is another separator, .*: supervised_mask of",
+        ),
+        (
+            {"config": cass_published.DEBUG},
+            r"the initial model x is another separator, .*: cass:published of",
         ),
         (
             {"config": replace(cass.DEBUG, width=8)},

@@ -55,6 +55,11 @@ def test_separator_without_hyperparameters_says_so(spec):
         refuse_misspelt(spec.changed(separator="constant_mask", space={"beta": HALF}))
 
 
+def test_variant_is_named_in_full(spec):
+    with pytest.raises(UsageError, match=r"which cass:published does not have; .*cass:published has the hyperparam"):
+        refuse_misspelt(spec.changed(separator="cass:published", space={"none_has_this": HALF}))
+
+
 @pytest.mark.parametrize("config", [nmf.DEBUG, neural_egg.DEBUG, latent_gan.DEBUG])
 def test_kind_of_signal_does_not_matter(spec, config):
     with pytest.raises(UsageError, match="the search space has none_has_this"):

@@ -71,6 +71,7 @@ def test_settings_are_named(begun):
     # The rest depends on the task's sources.
     assert refused(other) == ["task.seed: 0 -> 1", "max_epochs: 3 -> 5", "separator.config.width: 4 -> 8"]
     assert refused(begun.changed(task=chords.DEBUG)) == ['task: "ecg" -> "chords"']
+    assert refused(begun.changed(task="ecg:varied")) == ['task: "ecg" -> "ecg:varied"']
 
 
 def test_a_study_of_a_variant_that_has_another_name_now_is_told_the_name(spec, tracker):

@@ -252,6 +252,9 @@ def test_study_that_is_done_has_nothing_measured(found):
     nothing = {"measurement": None, "seconds": None, "search_seconds": None, "epoch_seconds": None}
     told = text(found, **nothing, memory=None, disk=None)
     assert row(found, "separator", **nothing) == "cass, trained on: paired"
+    nothing["spec"] = found.spec.changed(separator="cass:published", task="ecg:varied")
+    assert row(found, "separator", **nothing) == "cass:published, trained on: paired"
+    assert row(found, "task", **nothing).startswith("ecg:varied: low, high; ")
     for label in ("an epoch", "time ", "memory", "disk"):
         assert f"\n{label}" not in told
 

@@ -90,6 +90,13 @@ def test_page_holds_result_figures_and_commands_and_needs_nothing_else(finished)
     assert all((finished.folder / name).read_bytes() == content for name, content in made.files.items())
 
 
+def test_line_below_the_title_names_variants_in_full(finished):
+    of_variants = finished.spec.changed(separator="cass:published", task="ecg:varied")
+    assert report._subtitle(dataclasses.replace(finished, spec=of_variants)) == (
+        "Hyperparameter study of cass:published on ecg:varied; objective: relative L2 error on validation"
+    )
+
+
 def test_summary_fits_a_screen_and_comes_before_the_first_section(finished, undrawn):
     """Answer, champion and mixture on test, trials, time and where, and the model: what one screen should tell."""
     known = {"processor": "Some(R) CPU", "device": "cpu"}
