@@ -64,17 +64,19 @@ def explain(
     from ..results.explaining import PathOptions
 
     options = PathOptions(origin or "", "" if order == "auto" else order, seeds or 0, epochs or 0)
-    path = _path(study, options, json, yes)
+    path = _path(study, options, yes)
     if isinstance(path, int):
+        if json and not path:
+            application.print_json({"study": study.name, "explained": False})
         return path
     if json:
-        application.print_json({"study": study.name, **document.path(path)})
+        application.print_json({"study": study.name, "explained": True, **document.path(path)})
     else:
         print_path(path)
     return 0
 
 
-def _path(study: application.StudyFlags, options: PathOptions, json: bool, yes: bool) -> Explanation | int:
+def _path(study: application.StudyFlags, options: PathOptions, yes: bool) -> Explanation | int:
     """Return the path of a study, trained if it has none that meets the options; the exit status if there is none."""
     from ..driver import tracking_address
     from ..results.explaining import PathTraining
@@ -86,10 +88,7 @@ def _path(study: application.StudyFlags, options: PathOptions, json: bool, yes: 
     path = of_result(result.result)
     if path is not None and options.is_met_by(path):
         return path
-    training = PathTraining(result, options)
-    if training.left and json and not yes:
-        raise UsageError("with --json nothing can be asked: give --yes to train what is missing")
-    return _trained(result.spec, training, yes)
+    return _trained(result.spec, PathTraining(result, options), yes)
 
 
 def _trained(spec: StudySpec, training: PathTraining, yes: bool) -> Explanation | int:

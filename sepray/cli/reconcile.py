@@ -30,12 +30,19 @@ def reconcile(study: application.StudyArgument, yes: Yes = False, json: applicat
     # The address of a database that does not exist passes: it will be made.
     address, own = tracking_address.of_study(study.tracking_uri, study.name, study.storage, study.storage_path)
     preflight.require_listening(address, f"the tracking server {mask(address)}")
+    confirmed = True
     if own:
         say(f"{study.name} is tracked at {own}; the updates that wait for it would go to {mask(address)}.")
-        if not is_confirmed(yes, "Send it there?", "nothing is sent"):
-            return
-    from ..driver.completing import reconcile as reconcile_study
+        confirmed = is_confirmed(yes, "Send it there?", "nothing is sent")
+    if confirmed:
+        from ..driver.completing import reconcile as reconcile_study
 
-    done = reconcile_study(study.name, study.storage, address, study.storage_path, study.cache)
+        done = reconcile_study(study.name, study.storage, address, study.storage_path, study.cache)
+    else:
+        from ..tracking.missing_runs import Reconciled
+
+        done = Reconciled()
+        say("nothing is sent")
     if json:
-        application.print_json({"study": study.name, **asdict(done), "rejected": len(done.rejected)})
+        counts = {**asdict(done), "rejected": len(done.rejected)}
+        application.print_json({"study": study.name, "sent": confirmed, **counts})

@@ -19,7 +19,7 @@ from .conftest import slow_wave
 ON_STUDIES = {
     "show": ("finished", {"study", "state", "answer", "trials"}),
     "report": ("finished", {"study", "report"}),
-    "reconcile": ("finished", {"study", "delivered", "created", "rejected"}),
+    "reconcile": ("finished", {"study", "sent", "delivered", "created", "rejected"}),
     "list": ("studies", {"study", "trials"}),
     "clean": ("--dry-run", {"deleted", "bytes", "items"}),
     "delete": ("finished --yes", {"study", "deleted", "deletes", "keeps"}),

@@ -1,5 +1,6 @@
 """``sepray reconcile``: which stores it works on; what it does there is in ``tests/tracking`` and ``tests/driver``."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,7 @@ def test_other_server_is_asked_about(run, tracked, called, terminal, tmp_path):
     answers += ["n", "y"]
     elsewhere = ("reconcile", "small", "--tracking-uri", "sqlite:///mlflow.db")
     printed = run(*elsewhere)
+    assert printed.endswith("\nnothing is sent\n")
     assert "small is tracked at http://127.0.0.1:9; the updates that wait for it would go to sqlite:///" in printed
     assert called == []
     run(*elsewhere)
@@ -74,6 +76,13 @@ def test_other_server_is_asked_about(run, tracked, called, terminal, tmp_path):
     assert called[0][2] == f"sqlite:///{tmp_path.resolve()}/mlflow.db"
     run(*elsewhere, "--yes")
     assert len(called) == 2
+
+
+def test_document_says_that_nothing_was_sent(run, tracked, called, terminal):
+    terminal[0].append("n")
+    said = json.loads(run("reconcile", "small", "--tracking-uri", "sqlite:///mlflow.db", "--json"))
+    assert (said["study"], said["sent"], said["delivered"], said["rejected"]) == ("small", False, 0, 0)
+    assert called == []
 
 
 def test_other_server_without_an_answer_is_refused(run, tracked, called):
