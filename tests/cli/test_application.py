@@ -144,8 +144,10 @@ def test_text_of_a_flag_is_broken_by_the_terminal_alone(name, run, monkeypatch):
 
 def test_flags_that_commands_share_are_described_in_the_same_words(help_of):
     texts = {name: described(help_of(name)) for name in COMMANDS}
-    for flag in ("--storage", "--tracking-uri", "--storage-path", "--cache", "--traceback"):
+    for flag in ("--storage", "--storage-path", "--cache", "--traceback"):
         assert len({re.sub(r"\W+$", "", text[flag]) for text in texts.values() if flag in text}) == 1, flag
+    addresses = [text["--tracking-uri"] for text in texts.values() if "--tracking-uri" in text]
+    assert len({text.partition("(default")[0] for text in addresses}) == 1  # that of a study is first the study's own
     assert len({texts[name]["--json"] for name in COMMANDS}) == 1
 
 
