@@ -80,8 +80,8 @@ class ModelCode:
                 return False
             if path.suffix != ".py":
                 return path.read_bytes() == content
-            return sources.rewritten(path, own, self.package) == content.decode()
-        except (OSError, ValueError, SyntaxError):
+            return sources.rewritten(path, own, self.package) == content
+        except OSError:
             return False
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import codecs
 import csv
 import functools
 import hashlib
 import importlib.metadata
 import importlib.util
 import os
+import re
 import shutil
 import sys
+import tokenize
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -19,6 +22,8 @@ from ..errors import UsageError
 OWN = "sepray"
 _INSTALLED = {"site-packages", "dist-packages"}
 _CODE = {".py", ".pyi", ".pyc", ".so", ".pyd", ".dylib", ".dll"}
+_CODING = re.compile(r"^([ \t\f]*#.*?coding[:=][ \t]*)[-\w.]+", re.ASCII)  # names an encoding (PEP 263)
+_UNREADABLE = (SyntaxError, ValueError, LookupError)  # raised for a file that Python could not read as a module either
 
 
 class PackagingError(UsageError):
@@ -30,7 +35,8 @@ def collect(*modules: str) -> dict[str, Path]:
 
     Modules of sepray travel, modules of the same top-level packages or installed distributions as ``modules``, and
     modules outside site-packages, which are the user's own. The ``__init__.py`` of the user's packages travel too,
-    because Python runs them. All other modules are those of installed libraries.
+    because Python runs them. All other modules are those of installed libraries. A file with errors, which nothing can
+    import, travels as it is.
 
     Raises:
         PackagingError: a module is the started script, or has no Python source file.
@@ -71,7 +77,7 @@ def copy(files: Mapping[str, Path], folder: Path) -> str:
         target = folder / Path(*_name_in_copy(name, package).split("."))
         target = target / "__init__.py" if path.name == "__init__.py" else target.with_suffix(".py")
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(rewritten(path, own, package), encoding="utf-8")
+        target.write_bytes(rewritten(path, own, package))
     for directory in [p for p in (folder / package).rglob("*") if p.is_dir()] + [folder / package]:
         (directory / "__init__.py").touch()
     for inner, path in data.items():
@@ -97,8 +103,10 @@ def package_data(files: Iterable[str]) -> dict[Path, Path]:
     return found
 
 
-def rewritten(path: Path, own: Iterable[str], package: str) -> str:
-    """Return the text that a source file has in a copied package: its absolute imports lead to other copied files.
+def rewritten(path: Path, own: Iterable[str], package: str) -> bytes:
+    """Return what a source file is in a copied package: UTF-8, and its absolute imports lead to other copied files.
+
+    A file with errors is copied as it is.
 
     Args:
         path: the source file.
@@ -106,9 +114,12 @@ def rewritten(path: Path, own: Iterable[str], package: str) -> str:
         package: name of the copied package.
 
     Raises:
-        OSError, ValueError, SyntaxError: it cannot be read.
+        OSError: it cannot be read.
     """
-    return _rewrite(path.read_text(encoding="utf-8"), own, package)
+    try:
+        return _rewrite(_text(path), own, package).encode()
+    except _UNREADABLE:
+        return path.read_bytes()
 
 
 def name_in_copy(name: str) -> str:
@@ -290,13 +301,36 @@ def is_installed(path: Path) -> bool:
 def _imports(path: Path, name: str, own: Iterable[str]) -> list[str]:
     """Return the absolute names of the modules that the file of the module ``name`` imports, anywhere in it."""
     modules: list[str] = []
-    for node in _import_statements(path.read_text(encoding="utf-8")):
+    for node in _statements_of(path):
         if isinstance(node, ast.Import):
             modules += [alias.name for alias in node.names]
         else:
             base = _base(node, name, path.name == "__init__.py")
             modules += [_imported(base, alias.name, own) for alias in node.names]
     return modules
+
+
+def _statements_of(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """Return the import statements of a source file; none if it has errors."""
+    try:
+        return _import_statements(_text(path))
+    except _UNREADABLE:
+        return ()
+
+
+def _text(path: Path) -> str:
+    """Return the text of a source file, in the encoding that its first two lines name; they name UTF-8 afterwards.
+
+    Raises:
+        OSError, SyntaxError, ValueError, LookupError: it cannot be read, or is not in that encoding.
+    """
+    with path.open("rb") as file:
+        encoding, _ = tokenize.detect_encoding(file.readline)
+    text = path.read_text(encoding=encoding)
+    if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig"):
+        return text
+    lines = text.split("\n")
+    return "\n".join([*(_CODING.sub(r"\1utf-8", line) for line in lines[:2]), *lines[2:]])
 
 
 @functools.lru_cache(maxsize=1024)

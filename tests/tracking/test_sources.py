@@ -93,6 +93,40 @@ def test_the_users_own_modules_are_collected_however_they_are_imported(users_fol
     assert all(path.is_relative_to(users_folder) for path in found.values())
 
 
+def test_a_module_in_another_encoding_is_copied_in_utf_8(users_folder, tmp_path):
+    latin = "#!/usr/bin/env python\n# -*- coding: latin-1 -*-\nfrom mine import leaf\nNAME = 'Mütter'\n"
+    scaled.write(users_folder, {"mine/__init__.py": "", "mine/leaf.py": "\ufeffX = 1\n"})
+    (users_folder / "mine" / "start.py").write_bytes(latin.encode("latin-1"))
+    importlib.invalidate_caches()
+    found = sources.collect("mine.start")
+    assert set(found) == {"mine", "mine.start", "mine.leaf"}
+    package = sources.copy(found, tmp_path / "copy")
+    copied = (tmp_path / "copy" / package / "user" / "mine" / "start.py").read_bytes()
+    expected = latin.replace("latin-1", "utf-8").replace("from mine", f"from {package}.user.mine")
+    assert copied == expected.encode() == sources.rewritten(found["mine.start"], {"mine"}, package)
+    assert (tmp_path / "copy" / package / "user" / "mine" / "leaf.py").read_bytes() == b"X = 1\n"
+
+
+def test_name_of_utf_8_is_left_as_it_is(tmp_path):
+    (tmp_path / "a.py").write_text("# vim: set fileencoding=utf8 :\nX = 'Ü'\n", encoding="utf-8")
+    assert sources.rewritten(tmp_path / "a.py", set(), "p") == (tmp_path / "a.py").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "content", [b"X = '\xfc'\n", b"# coding: nonsense\n", b"# coding: hex\n", b"def f(:\n", b"\0\n"]
+)
+def test_a_module_with_errors_travels_as_it_is(users_folder, tmp_path, content):
+    text = "try:\n    from mine import broken\nexcept Exception:\n    pass\n"
+    scaled.write(users_folder, {"mine/__init__.py": "", "mine/start.py": text})
+    (users_folder / "mine" / "broken.py").write_bytes(content)
+    importlib.invalidate_caches()
+    found = sources.collect("mine.start")
+    assert set(found) == {"mine", "mine.start", "mine.broken"}
+    package = sources.copy(found, tmp_path / "copy")
+    assert (tmp_path / "copy" / package / "user" / "mine" / "broken.py").read_bytes() == content
+    assert sources.requirements(found) == []
+
+
 def test_an_installed_library_stays_one(users_folder):
     scaled.write(users_folder, {"mine/__init__.py": "", "mine/start.py": "import scipy.signal\nimport mine.start"})
     importlib.invalidate_caches()
