@@ -94,8 +94,26 @@ def _size(value: Any, known: dict[int, float]) -> float:
 
 
 def wrong(metadata: Mapping[str, Any]) -> str | None:
-    """Return the key of a value that sepray cannot have written; None if there is none.
+    """Return what sepray cannot have written, a key or a few words; None if there is nothing like that.
 
-    A missing value is not wrong: older versions wrote fewer.
+    A missing value is not wrong: older versions wrote fewer. YAML has dates, sets and the like, which are not JSON.
+    They are wrong wherever they stand, because the signature is over the JSON of the metadata.
     """
-    return next((name for name, check in _KINDS.items() if name in metadata and not check(metadata[name])), None)
+    found = next((name for name, check in _KINDS.items() if name in metadata and not check(metadata[name])), None)
+    return found or (None if _is_json(metadata, set()) else "date, or another value beyond JSON,")
+
+
+def _is_json(value: Any, known: set[int]) -> bool:
+    """Say whether a value is JSON, with whole numbers of less than 31 digits.
+
+    Args:
+        value: value read from YAML.
+        known: identities of the mappings and lists that were looked at, because aliases repeat them.
+    """
+    if isinstance(value, Mapping | list):
+        if id(value) in known:
+            return True
+        known.add(id(value))
+        parts = value.values() if isinstance(value, Mapping) else value
+        return (not isinstance(value, Mapping) or all(map(is_text, value))) and all(_is_json(p, known) for p in parts)
+    return value is None or isinstance(value, str | bool | float) or _is_number(value)

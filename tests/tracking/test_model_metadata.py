@@ -17,7 +17,7 @@ GOOD = {
     "hop": 2**20,
     "digest": "ab",
     "task": "ecg",
-    "another": object(),
+    "another": {"seed": 2**63, "share": float("inf"), "told": [None, True, "x"]},
 }
 
 

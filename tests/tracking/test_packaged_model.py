@@ -503,6 +503,26 @@ def test_metadata_that_sepray_does_not_write_are_refused(folder, key, value):
         )
 
 
+@pytest.mark.parametrize("key", ["", "0123456789abcdef"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a: 2026-11-28", "a: 2026-11-28 12:00:00", "a: {b: [2026-11-28]}", "a: !!set {b}", "a: !!binary eA=="),
+        *("5: a", "2026-11-28: a", "a: {1: b, c: d}", f"a: 0x{'f' * 5000}", "task_config: {a: 2026-11-28}"),
+    ],
+)
+def test_metadata_that_are_not_json_are_refused_in_one_line(folder, monkeypatch, key, text):
+    monkeypatch.setenv("SEPRAY_MODEL_KEY", key)
+    path = folder / "MLmodel"
+    path.write_text(path.read_text().replace("\nmetadata:\n", f"\nmetadata:\n  {text}\n"))
+    with pytest.raises(ModelError) as refusal:
+        load_folder(folder, "it")
+    assert str(refusal.value) == (
+        "it cannot be loaded: its file MLmodel has a date, or another value beyond JSON, that sepray does not write; "
+        "use another version"
+    )
+
+
 def bomb(first, level):
     """Nine levels, each with nine times the one before."""
     levels = [level.format(n=n, parts=", ".join([f"*a{n - 1}"] * 9)) for n in range(1, 10)]
