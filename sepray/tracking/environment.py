@@ -11,6 +11,7 @@ import platform
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from ..disk import links
 from ..disk.files import open_regular
 from ..disk.sqlite_programs import program_on
 from ..errors import UsageError
+
+one_at_a_time = threading.RLock()
+"""Held while environment variables or MLflow's global addresses are changed for a while: a process has one of each."""
 
 _PACKAGES = ("torch", "ray", "optuna", "mlflow", "numpy")
 
@@ -73,7 +77,9 @@ def resolve_uri(uri: str | None, folder: Path | None = None) -> str:
         UsageError: another user has put a link in the place of the file, or MLflow's tables in it have a trigger, a
             view or the like, which could change rows or run for ever.
     """
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    if not uri:
+        with one_at_a_time:  # MLflow's function that sets its address sets this variable too
+            uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if "://" not in uri:
         uri = f"sqlite:///{uri}"
     uri = re.sub(r"^sqlite\+pysqlite:", "sqlite:", uri)  # the same driver by its whole name
@@ -188,11 +194,15 @@ def _git(folder: Path | None, *arguments: str, allowed: tuple[int, ...] = (0,)) 
 
 @contextlib.contextmanager
 def default_variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Set those environment variables that the user has not set, until the block ends."""
-    added = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+    """Set those environment variables that the user has not set, until the block ends.
+
+    Blocks in several threads run one after the other.
+    """
+    with one_at_a_time:
+        added = {name: value for name, value in values.items() if name not in os.environ}
+        os.environ.update(added)
+        try:
+            yield
+        finally:
+            for name in added:
+                os.environ.pop(name, None)

@@ -17,7 +17,7 @@ from . import logged_models, pretrained
 from .artifact_locations import trusted_hosts_only
 from .calls import PERMANENT, reason_of
 from .connection import connect, import_mlflow, registry_at
-from .environment import default_variables, resolve_uri
+from .environment import default_variables, one_at_a_time, resolve_uri
 from .local_registry import model_folder
 from .logged_models import DIGEST_TAG, Scored
 from .outbox import RunKey
@@ -273,12 +273,19 @@ def connected(uri: str | None) -> Iterator[Any]:
     """Give an MlflowClient of a server that answers; MLflow's global addresses are ``uri`` until the block ends.
 
     MLflow resolves ``models:/`` addresses through those globals, whichever client is used. The registry has the same
-    address as the runs: sepray does not read MLFLOW_REGISTRY_URI, because a model and its run belong together.
+    address as the runs: sepray does not read MLFLOW_REGISTRY_URI, because a model and its run belong together. Blocks
+    in several threads, such as those of a web server that loads models, run one after the other.
 
     Raises:
         UnreachableError: the server does not answer, refuses the login, or the address cannot be used.
         ModelError: MLflow refused a request inside the block.
     """
+    with one_at_a_time, _connected(uri) as client:
+        yield client
+
+
+@contextmanager
+def _connected(uri: str | None) -> Iterator[Any]:
     address = resolve_uri(uri)
     mlflow = import_mlflow()
     before = mlflow.get_tracking_uri() if mlflow.tracking.is_tracking_uri_set() else None

@@ -2,6 +2,7 @@ import os
 import re
 import sqlite3
 import subprocess
+import threading
 from contextlib import closing
 
 import pytest
@@ -223,6 +224,36 @@ def test_default_variables_hold_inside_the_block_and_yield_to_the_users(monkeypa
     with pytest.raises(ZeroDivisionError), default_variables({"SEPRAY_TEST_GIVEN": "ours", "SEPRAY_TEST_NEW": "ours"}):
         fail()
     assert values() == ("users", None)
+
+
+def test_two_threads_have_the_variables_that_each_asked_for(monkeypatch):
+    monkeypatch.delenv("SEPRAY_TEST_NEW", raising=False)
+    found = []
+
+    def other():
+        with default_variables({"SEPRAY_TEST_NEW": "theirs"}):
+            found.append(os.environ.get("SEPRAY_TEST_NEW"))
+
+    thread = threading.Thread(target=other)
+    with default_variables({"SEPRAY_TEST_NEW": "ours"}):
+        thread.start()
+        thread.join(0.05)
+    thread.join()
+    assert found == ["theirs"]
+    assert "SEPRAY_TEST_NEW" not in os.environ
+
+
+def test_address_that_another_thread_has_set_for_a_while_is_not_the_users(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://users")
+    found = []
+    thread = threading.Thread(target=lambda: found.append(resolve_uri(None)))
+    with environment.one_at_a_time:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://other")
+        thread.start()
+        thread.join(0.05)
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://users")
+    thread.join()
+    assert found == ["http://users"]
 
 
 def test_tags_name_the_script_and_the_user_if_there_is_one(tmp_path, monkeypatch):

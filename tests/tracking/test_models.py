@@ -342,6 +342,27 @@ def test_the_address_that_the_user_gave_mlflow_is_restored(uri, client):
         mlflow.set_tracking_uri(before)
 
 
+def test_two_threads_have_the_server_that_each_asked_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(models, "connect", lambda address: address)
+    mlflow, own, theirs = import_mlflow(), f"sqlite:///{tmp_path}/own.db", f"sqlite:///{tmp_path}/theirs.db"
+    before, seen, found = mlflow.get_tracking_uri(), threading.Event(), []
+
+    def other():
+        with models.connected(theirs) as client:
+            seen.wait(5)
+            found.extend([client, mlflow.get_tracking_uri(), mlflow.get_registry_uri()])
+
+    thread = threading.Thread(target=other)
+    with models.connected(own) as client:
+        thread.start()
+        thread.join(0.05)
+        mine = [client, mlflow.get_tracking_uri(), mlflow.get_registry_uri()]
+        seen.set()
+    thread.join()
+    assert (mine, found) == ([own] * 3, [theirs] * 3)
+    assert mlflow.get_tracking_uri() == before
+
+
 @pytest.mark.parametrize("given", [None, "sqlite:///elsewhere.db"])
 def test_registry_is_where_the_runs_are_whatever_the_environment_says(
     folder, tracked, uri, separator, unchecked, monkeypatch, given
