@@ -61,6 +61,16 @@ class PathOptions:
         return all(not want or want == found for want, found in zip(wanted, there, strict=True))
 
 
+def training_seconds(retrainings: Sequence[FrozenTrial], epochs: int) -> float | None:
+    """Return the seconds that a training will take, by what an epoch of the retrainings took; None if none has ended.
+
+    Published settings may have been trained for another number of epochs, and retrainings that failed for fewer.
+    """
+    ended = [(trial.duration, trial.last_step) for trial in retrainings]
+    each = [duration.total_seconds() / last for duration, last in ended if duration and last]
+    return statistics.median(each) * epochs if each else None
+
+
 class PathTraining:
     """An ablation path that is to be trained.
 
@@ -107,7 +117,7 @@ class PathTraining:
         self.epochs = options.epochs or spec.budget.max_epochs
         self.names = self._ordered()
         self.left = self._count_left()
-        self.seconds = self._seconds()
+        self.seconds = training_seconds(result.trials_of["finals"], self.epochs)
 
     def train(self) -> Explanation:
         """Train what is missing, keep the path in the study's result, make the report again, and return the path.
@@ -203,10 +213,6 @@ class PathTraining:
                 asked = path.send([self._values(point, known) for point in asked])
             except StopIteration:
                 return 0
-
-    def _seconds(self) -> float | None:
-        done = [trial.duration.total_seconds() for trial in self._study.trials_of["finals"] if trial.duration]
-        return statistics.median(done) * self.epochs / self._prepared.spec.budget.max_epochs if done else None
 
     def _values(self, point: Point, known: dict[tuple[Any, int], float | None]) -> Values:
         found = {seed: known.get((self._key(point.hyperparameters), seed)) for seed in self.seeds}

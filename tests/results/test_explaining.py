@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import timedelta
 
 import numpy as np
 import optuna
@@ -16,7 +17,7 @@ from sepray.driver.retrainings import new_seeds
 from sepray.errors import UsageError
 from sepray.execution import cluster
 from sepray.results import deletion
-from sepray.results.explaining import PathOptions, PathTraining
+from sepray.results.explaining import PathOptions, PathTraining, training_seconds
 from sepray.scoring import explanation_words
 from sepray.scoring.explanation import of_result
 from sepray.search.storage import load_study
@@ -76,6 +77,22 @@ def test_setting_that_matters_earns_all_and_inert_ones_nothing(finished, spec, s
     assert again.spec == finished.spec
     names = {args[0] for args, _ in tracker.named("trial_started")}
     assert {f"ablation-{t.number}" for t in trials} <= names
+
+
+def test_time_of_a_training_is_that_of_the_epochs_of_the_retrainings():
+    def retrained(seconds, epochs, state=TrialState.COMPLETE):
+        values = {"value": 0.5} if state is TrialState.COMPLETE else {}
+        made = optuna.trial.create_trial(
+            state=state, **values, intermediate_values=dict.fromkeys(range(1, epochs + 1), 1.0)
+        )
+        made.datetime_complete = None if seconds is None else made.datetime_start + timedelta(seconds=seconds)
+        return made
+
+    own_budget, failed, running = retrained(1000.0, 500), retrained(2.0, 1, TrialState.FAIL), retrained(None, 2)
+    never_began = retrained(0.5, 0, TrialState.FAIL)
+    assert training_seconds([retrained(10.0, 5), own_budget, failed, running, never_began], 5) == 10.0
+    assert training_seconds([retrained(10.0, 5), own_budget, failed], 20) == 40.0
+    assert training_seconds([running, never_began], 5) is None
 
 
 def test_checkpoints_are_deleted_because_only_values_are_needed(finished, spec):
