@@ -19,11 +19,16 @@ from ..errors import UsageError
 class CrossAdversarialSeparator(Separator):
     """Base of all CASS separators: the paper's, and those after its authors' code.
 
+    Attributes:
+        critic_weight: weight of the losses that are reported of the discriminators; 0 if the autoencoders do not learn
+            from discriminators, which then cannot win.
+
     Raises:
         UsageError: the signal has a single source, or is an image.
     """
 
     supervision = Supervision.PAIRED
+    critic_weight: float = 1.0
 
     def __init__(self, signal: Signal) -> None:
         super().__init__(signal)
@@ -41,11 +46,13 @@ class CrossAdversarialSeparator(Separator):
     def failure(self, metrics: Mapping[str, float]) -> str | None:
         """Return a reason if the discriminators won: they are sure of every item, and estimates no better than silence.
 
-        Silence has a relative L2 error of 1; a discriminator is sure where its loss is at most 0.001.
+        Silence has a relative L2 error of 1; a discriminator is sure where its loss, of weight 1, is at most 0.001.
         """
+        if not self.critic_weight:
+            return None
         losses = [metrics.get(f"train/discriminator/{source}") for source in self.signal.sources]
         error = metrics.get("validation/relative_l2")
-        if error is None or error < 1 or any(loss is None or loss > 1e-3 for loss in losses):
+        if error is None or error < 1 or any(loss is None or loss > 1e-3 * self.critic_weight for loss in losses):
             return None
         return f"the discriminators won: their losses are below 0.001 and the relative L2 error is {error:.2f}"
 
@@ -70,6 +77,11 @@ class VariationalSeparator(CrossAdversarialSeparator):
         weights = {"l1_weight": 5.0, "feature_weight": 1.0, "gan_weight": 0.1, "code_weight": 0.01}
         rates = {"autoencoder_learning_rate": 2e-5, "discriminator_learning_rate": 2e-5}
         return weights | rates | {name: 0.1 for name, _, _ in self.crosses()}
+
+    def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
+        """Note whether the autoencoders learn from the discriminators."""
+        values = {**self.hyperparameters(), **hyperparameters}
+        self.critic_weight = float(values["gan_weight"] != 0 or values["feature_weight"] != 0)
 
     def alternating(self, autoencoders: LossFunction, discriminators: LossFunction) -> tuple[Phase, ...]:
         """Return the two updates of a step: the autoencoders' by one loss, then the discriminators' by another."""

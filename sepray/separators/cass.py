@@ -164,8 +164,14 @@ class Cass(CrossAdversarialSeparator):
         return values | {name: 0.01 for name, _, _ in self.crosses()}
 
     def set_hyperparameters(self, hyperparameters: Mapping[str, float]) -> None:
-        """Note whether features are matched; only then does the autoencoders' update show critics the true sources."""
-        self.matches_features = hyperparameters.get("feature_matching", 0) != 0
+        """Note whether features are matched, and the weight of the critics' losses.
+
+        Only if features are matched does the autoencoders' update show critics the true sources.
+        """
+        values = {**self.hyperparameters(), **hyperparameters}
+        self.matches_features = values.get("feature_matching", 0) != 0
+        total = sum(values[name] for name in self.adversaries) if len(self.adversaries) > 1 else 1.0
+        self.critic_weight = float(total) if values["adversarial"] * values["beta"] else 0.0
 
     def weights(self, hyperparameters: Tensors) -> dict[str, Tensor | float]:
         """Return the weight of each adversarial loss by name; a single one has weight 1."""

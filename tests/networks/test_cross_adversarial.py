@@ -47,6 +47,17 @@ def test_failure_needs_sure_discriminators_and_estimates_no_better_than_silence(
     assert failure({}) is None
 
 
+def test_discriminators_that_nobody_learns_from_do_not_win():
+    won = {"train/discriminator/a": 0.0, "train/discriminator/b": 0.0, "validation/relative_l2": 1.02}
+    made = VariationalSeparator(Signal(("a", "b"), 1, (64,), 8.0))
+    made.set_hyperparameters({})
+    assert made.failure(won) is not None
+    made.set_hyperparameters({"gan_weight": 0.0})
+    assert made.failure(won) is not None  # by their features
+    made.set_hyperparameters({"gan_weight": 0.0, "feature_weight": 0.0})
+    assert made.failure(won) is None
+
+
 @pytest.mark.parametrize("signal", [Signal(("a",), 1, (128,), 8.0), Signal(("a", "b"), 1, (8, 8), None)])
 def test_one_source_and_images_are_refused(signal):
     with pytest.raises(UsageError, match=r"^cass separates one-dimensional signals of at least 2 sources, not "):

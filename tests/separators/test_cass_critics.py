@@ -137,6 +137,25 @@ def test_true_sources_are_shown_for_features_alone():
     assert list(separator.weights(tensors)) == list(KINDS)
 
 
+OFF = dict.fromkeys(("cross_entropy", "hinge", "least_squares", "feature_matching"), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("hyperparameters", "loss", "won"),
+    [
+        *(({}, 1e-3, True), ({}, 2e-3, False)),
+        *(({**OFF, "hinge": 0.1}, 1e-4, True), ({**OFF, "hinge": 0.1}, 2e-4, False)),  # sure of a weighted loss
+        ({"hinge": 1.0}, 2e-3, True),
+        *((off, 0.0, False) for off in (OFF, {"beta": 0.0}, {"adversarial": 0})),
+    ],
+)
+def test_critics_win_by_their_own_losses_and_only_those_that_are_learned_from(hyperparameters, loss, won):
+    made = WEIGHTED.build(Signal(("a", "b"), 1, (64,), 8.0))
+    made.set_hyperparameters({**made.hyperparameters(), **hyperparameters})
+    losses = dict.fromkeys(("train/discriminator/a", "train/discriminator/b"), loss)
+    assert (made.failure({**losses, "validation/relative_l2": 1.0}) is not None) is won
+
+
 def test_unknown_losses_are_refused():
     with pytest.raises(UsageError, match="critic_losses must be one of paper, weighted, not 'wasserstein'"):
         cass.Config(critic_losses="wasserstein")
