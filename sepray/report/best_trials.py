@@ -31,7 +31,9 @@ def retrainings(results: StudyResults) -> Section | None:
             groups[trial.user_attrs["role"]].append(results.value(trial))
     if not groups:
         return None
-    ranked = sorted(groups, key=lambda role: results.sign * float(np.mean(groups[role])))
+    most = max(map(len, groups.values()))
+    # As in the choice of the champion, a mean over fewer seeds, because training on the others failed, ranks below.
+    ranked = sorted(groups, key=lambda role: (len(groups[role]) < most, results.sign * float(np.mean(groups[role]))))
     figure, axes = new_figure(1.3 + 0.5 * len(ranked))
     for level, role in enumerate(reversed(ranked)):
         values = groups[role]
@@ -53,6 +55,8 @@ def retrainings(results: StudyResults) -> Section | None:
     sentence = sentence[0].upper() + sentence[1:] + "."
     note = "Each dot is one training with its own seed; the bar is their mean"
     note += ", by which the champion is chosen." if len(results.objectives) == 1 else "."
+    if len(groups[ranked[-1]]) < most:
+        note += " Settings with fewer trainings that ran their whole budget come last."
     return Section("seeds", "The best settings on new seeds", sentence, [render(figure, "seeds.svg", sentence)], note)
 
 

@@ -45,6 +45,17 @@ def test_no_retraining_no_section(tmp_path):
     assert best_trials.retrainings(only_failed) is None
 
 
+def test_settings_that_failed_on_a_seed_rank_below_those_that_did_not(tmp_path):
+    lucky = [trial(0, [0.1], role="trial 1"), trial(1, [0.05], "collapsed", role="trial 1")]
+    finals = [*lucky, *(trial(k, [value], role="trial 2") for k, value in ((2, 0.4), (3, 0.5)))]
+    section = best_trials.retrainings(study_results(tmp_path, [], finals=finals))
+    assert section.sentence == (
+        "Trial 2 reached 0.45 on average (0.4 to 0.5) over 2 new seeds; next comes trial 1 with 0.1 on a new seed: a "
+        "difference of 0.35."
+    )
+    assert section.note.endswith("chosen. Settings with fewer trainings that ran their whole budget come last.")
+
+
 @pytest.mark.parametrize("letter", ["W", "i", "\u5fc3"])
 def test_long_names_leave_room_for_the_figure(tmp_path, letter):
     """matplotlib would give up its layout, and say so on standard error."""
