@@ -60,8 +60,8 @@ class Memory:
     total: int
     machine: int
     available: int
-    gpu: int = 0
-    gpu_machine: int = 0
+    gpu: int
+    gpu_machine: int
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,11 +71,11 @@ class TrialContext:
         device: device in torch's words, such as ``"cpu"`` or ``"cuda"``.
         threads: number of torch's threads, the CPUs of a trial.
         augmentation: changes made to the training items.
-        evaluation_batch: items separated at once on the validation split.
         deterministic: whether torch may use only algorithms that give the same bits every time.
         epoch_timeout: seconds after which an epoch that has not ended ends its worker; 0: never.
         origin: digests of the code and of the data, by name; part of the conditions that each trial reports.
         shared: whether the group may read and write the checkpoints; otherwise nobody else may.
+        evaluation_batch: items separated at once on the validation split.
     """
 
     separator: SeparatorConfig
@@ -88,11 +88,11 @@ class TrialContext:
     device: str
     threads: int
     augmentation: Augmentation
+    deterministic: bool
+    epoch_timeout: float
+    origin: Mapping[str, str]
+    shared: bool
     evaluation_batch: int = 200
-    deterministic: bool = False
-    epoch_timeout: float = 0.0
-    origin: Mapping[str, str] = field(default_factory=dict)
-    shared: bool = False
 
 
 class SeparatorTrainable(tune.Trainable):

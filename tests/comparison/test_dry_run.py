@@ -42,7 +42,7 @@ def estimate(**changes) -> Estimate:
         "slots": 2,
         "epoch_seconds": EstimateRange(5.0, 6.0, 7.0),
         "seconds": EstimateRange(50.0, 65.0, 130.0),
-        "memory": Memory(1, 1, 1, 900 * MIB, 1, 1),
+        "memory": Memory(1, 1, 1, 900 * MIB, 1, 1, 0, 0),
         "disk": Disk(1, 1, 1, 60 * MIB, 100 * MIB),
         **changes,
     }
@@ -58,7 +58,7 @@ BOTH = ComparisonEstimate(
             estimate(
                 progress=StudyProgress(True, 1, 1, 0, (), 0, 3, 3),
                 seconds=EstimateRange(20.0, None, 40.0),
-                memory=Memory(1, 1, 1, 2048 * MIB, 1, 1),
+                memory=Memory(1, 1, 1, 2048 * MIB, 1, 1, 0, 0),
                 disk=Disk(1, 1, 1, 41 * MIB, 100 * MIB),
                 warnings=("It is large.",),
             ),

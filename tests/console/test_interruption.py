@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -116,6 +117,20 @@ def test_handlers_of_a_program_are_given_back(handlers):
     assert [signal.getsignal(number) for number in interruption.SIGNALS] == [signal.SIG_DFL] * 3
     with pytest.raises(Interrupted, match="SIGHUP"), installed():  # counts as the first again
         signal.raise_signal(signal.SIGHUP)
+
+
+def test_signal_that_was_swallowed_is_sent_again_by_a_thread_that_nothing_waits_for(handlers, monkeypatch):
+    timers = []
+
+    class Timer(threading.Timer):
+        def start(self):
+            timers.append((self.function, self.args, self.daemon))
+
+    monkeypatch.setattr(threading, "Timer", Timer)
+    interruption._received.append((0.0, 15))
+    interruption._swallowed(SimpleNamespace(exc_value=Interrupted(signal.SIGTERM)))
+    assert timers == [(signal.pthread_kill, (threading.main_thread().ident, signal.SIGTERM), True)]
+    assert interruption._received == []
 
 
 def terminated():

@@ -44,7 +44,7 @@ def found(spec) -> Estimate:
         epoch_seconds=EstimateRange(6.0, 7.0, 7.25),
         seconds=EstimateRange(100.0, 150.0, 4000.0),
         search_seconds=EstimateRange(60.0, 90.0, 3900.0),
-        memory=Memory(300 * MIB, 200 * MIB, 500 * MIB, 1300 * MIB, 8192 * MIB, 4096 * MIB),
+        memory=Memory(300 * MIB, 200 * MIB, 500 * MIB, 1300 * MIB, 8192 * MIB, 4096 * MIB, 0, 0),
         disk=Disk(2 * MIB, 16, MIB, 33 * MIB, 1024 * MIB),
     )
 

@@ -40,6 +40,10 @@ def context(config=None, **changes) -> TrialContext:
         "device": "cpu",
         "threads": 1,
         "augmentation": PLAIN,
+        "deterministic": False,
+        "epoch_timeout": 0.0,
+        "origin": {},
+        "shared": False,
         **changes,
     }
     return TrialContext(**values)

@@ -111,6 +111,10 @@ class Bench:
                 "device": "cpu",
                 "threads": 1,
                 "augmentation": PLAIN,
+                "deterministic": False,
+                "epoch_timeout": 0.0,
+                "origin": {},
+                "shared": False,
                 "evaluation_batch": 3,
                 **changes,
             }

@@ -156,12 +156,16 @@ def test_what_lies_outside_the_recording_is_not_scored(tmp_path):
 def test_a_rate_is_for_files_that_say_none_and_short_recordings_are_noted(tmp_path):
     alone(tmp_path, "ward", TIMES)
     alone(tmp_path, "bare", TIMES[:400], MOTHER[:400])
+    alone(tmp_path, "whole", TIMES[: int(10 * RATE)], MOTHER[: int(10 * RATE)])
     (tmp_path / "bare.csv").write_text("".join(f"{value:.5f}\n" for value in MOTHER[:400]))
-    (tmp_path / "rates.csv").write_text("record,source,rate\nward,maternal,81\nbare,maternal,81\n")
+    (tmp_path / "rates.csv").write_text("record,source,rate\nward,maternal,81\nbare,maternal,81\nwhole,maternal,81\n")
     found = evaluate_recordings(MODEL, tmp_path, rate=200)
     assert found.notes == (
         "bare.csv: it has 2 s, less than a segment of 10 s, and is scored as one",
-        "ward.csv: it says that its rate is 250 Hz, which it keeps: --rate is for files that say none",
+        *(
+            f"{name}.csv: it says that its rate is 250 Hz, which it keeps: --rate is for files that say none"
+            for name in ("ward", "whole")
+        ),
     )
 
 

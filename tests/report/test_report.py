@@ -114,7 +114,7 @@ def test_summary_fits_a_screen_and_comes_before_the_first_section(finished, undr
     assert "from the first trial to the last</span>" in older  # its trials do not say
 
 
-@pytest.mark.parametrize(("low", "named"), [(0.309, True), (0.311, False)])
+@pytest.mark.parametrize(("low", "named"), [(0.31, True), (0.311, False)])
 def test_systems_whose_intervals_overlap_with_the_champions_are_named(finished, low, named):
     worse = {"system": "paper: published", "bold": False, "values": {"mean": (0.9, low, 1.5)}}
     rows = [worse if row["system"] == worse["system"] else row for row in finished.result["rows"]]

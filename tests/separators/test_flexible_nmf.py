@@ -119,6 +119,12 @@ def test_mixing_turns_to_the_direction_of_its_source(instantaneous):
     torch.testing.assert_close(found.real, expected, rtol=0, atol=0.05)
 
 
+def test_gains_of_two_channels_have_a_mean_square_of_one():
+    mixing = flexible_nmf.first_mixing(3, torch.zeros(1, 2, 5, 4, dtype=torch.complex128), 1)
+    assert mixing.shape == (1, 3, 2, 1, 5, 1)
+    torch.testing.assert_close(mixing.abs().square().mean(2), torch.ones(1, 3, 1, 5, 1, dtype=torch.float64))
+
+
 def test_training_is_scikit_learns():
     generator = torch.Generator().manual_seed(0)
     power = torch.rand(12, 30, generator=generator, dtype=torch.float64) ** 4 + 1e-3

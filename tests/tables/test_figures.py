@@ -80,6 +80,36 @@ def test_figure_that_cannot_be_drawn_says_why(drawn):
     assert discriminators.description == "Figure 6: not drawn, the checkpoints of Slow one are gone"
 
 
+def outputs_of(middle):
+    others = {"low": "high", "high": "low"}
+    return {s: {"truth": np.full(3, 0.5), f"{o} estimate": np.full(3, middle)} for s, o in others.items()}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "reason"),
+    [
+        (None, "none of its rows has discriminators"),
+        (outputs_of(0.5), "no discriminator tells true sources from estimates, as where adversaries never trained"),
+    ],
+)
+def test_discriminators_that_are_not_there_or_say_nothing_are_not_drawn(data, monkeypatch, outputs, reason):  # noqa: F811
+    assert drawn_discriminators(data, monkeypatch, outputs) == reason
+
+
+def test_discriminators_have_a_panel_for_each_source_and_method(data, monkeypatch):  # noqa: F811
+    sheet = drawn_discriminators(data, monkeypatch, outputs_of(0.1))
+    assert [axes.get_title() for axes in sheet.axes] == ["Slow one\nD of low", "Slow one\nD of high"]
+    assert [axes.lines[0].get_ydata().tolist() for axes in sheet.axes] == [[0.1] * 3] * 2
+    assert sheet.get_figheight() == pytest.approx(5.3)
+
+
+def drawn_discriminators(data, monkeypatch, outputs):  # noqa: F811
+    monkeypatch.setattr(figures, "discriminator_outputs", lambda *_: outputs)
+    kept = SimpleNamespace(trainings=[SimpleNamespace(separator=lambda *_: None)], contender=None)
+    row = SimpleNamespace(label="Slow one", entry=kept)
+    return figures.discriminators(FIGURES[1], [row], None, SimpleNamespace(data=data))
+
+
 def test_box_has_the_mean_and_a_standard_deviation_on_either_side_of_the_items_that_have_a_score():
     found = figures.box(np.array([[1.0, 2.0, np.nan, 9.0], [3.0, 4.0, 5.0, 9.0]]))  # items: 2, 3, none, 9
     deviation = np.sqrt((2.667**2 + 1.667**2 + 4.333**2) / 3)
