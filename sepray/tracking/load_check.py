@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ..errors import mask
 from . import load_alone, sources
 from .sources import PackagingError
 
+_STANDARD_LIBRARY = {Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")}
 TIMEOUT = 120.0  # seconds; importing torch takes two on an idle machine
 
 
@@ -51,7 +53,7 @@ def require_working(model: Path, package: str, files: Mapping[str, Path], exampl
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         return _reason(error)
     if "works" not in answer:
-        return mask(str(answer["error"]))
+        return mask(" ".join(str(answer["error"]).split()))
     if not answer["works"]:
         reason = str(answer["error"]).replace(f"{package}.user.", "").replace(package, sources.OWN)
         fails = "loads, but does not separate" if answer["loaded"] else "does not load"
@@ -82,10 +84,13 @@ def _reason(error: Exception) -> str:
 
 
 def _libraries(files: Mapping[str, Path]) -> list[str]:
-    """Return ``sys.path`` without the folders of the user's own modules."""
+    """Return ``sys.path`` without the folders of the user's own modules.
+
+    The script may be one of Python's own: ``python -m cProfile study.py``.
+    """
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     folders = {Path.cwd(), *([Path(script).resolve().parent] if script else [])}
     for name, path in files.items():
         folders.add(path.resolve().parents[name.count(".") + (path.name == "__init__.py")])
-    own = {folder for folder in folders if not sources.is_installed(folder)}
+    own = {folder for folder in folders - _STANDARD_LIBRARY if not sources.is_installed(folder)}
     return [entry for entry in sys.path if entry and Path(entry).resolve() not in own]

@@ -1,5 +1,6 @@
 """The check that a packaged model loads alone, without its process: what it is asked, and what its answers mean."""
 
+import cProfile
 import json
 import subprocess
 import sys
@@ -70,6 +71,7 @@ def test_model_that_does_not_load_is_refused_in_the_users_own_names(check):
     ("answer", "reason"),
     [
         ({"error": "ImportError: http://me:hunter2@host"}, "ImportError: http://me:***@host"),
+        ({"error": "ImportError: \n\nRead this.\n  The cause\n"}, "ImportError: Read this. The cause"),
         ("no JSON", "Expecting value: line 1 column 1 (char 0)"),
         (OSError("no python"), "no python"),
         (subprocess.TimeoutExpired("python", 120), "no answer in 120 s"),
@@ -110,3 +112,11 @@ def test_folders_of_the_users_own_modules_are_no_libraries(tmp_path, monkeypatch
     assert load_check._libraries(files) == [kept, installed]
     monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace())
     assert load_check._libraries({}) == [*own[:1], *own[2:], kept, installed]
+
+
+def test_programs_of_python_itself_leave_its_library(monkeypatch):
+    """As with ``python -m cProfile study.py``."""
+    monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__file__=cProfile.__file__))
+    library = str(Path(cProfile.__file__).parent)
+    monkeypatch.setattr(sys, "path", [library])
+    assert load_check._libraries({}) == [library]
