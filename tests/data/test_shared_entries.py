@@ -109,7 +109,7 @@ def test_what_another_user_has_made_is_made_again(on, bucket, make, find, told, 
     assert "may have been made by another user" in told()
     make(on("two"))
     find(on("three"))  # fetched: it is this user's
-    assert sum("may have been made by another user" in line for line in set(told().splitlines())) == 2  # here, and at the store
+    assert sum("may have been made by another user" in line for line in set(told().splitlines())) == 2
 
 
 def test_forged_values_with_fitting_digests_are_made_again(on, bucket, make, find, told):
