@@ -252,17 +252,12 @@ def _makes_config(found: source.Found | None) -> bool:
 def fields(package: str, name: str) -> frozenset[str] | None:
     """Return the names of the fields of the ``Config`` of ``module`` or ``module:name``, without importing it.
 
-    None if the source alone does not tell: the class inherits, or is made elsewhere.
+    None if the source alone does not tell (``source.fields``).
 
     Raises:
         UnknownNameError: there is no such module, or its name cannot be used.
     """
-    found = source.definition(_existing(package, name), "Config")
-    if found is None or not isinstance(found[1], ast.ClassDef) or found[1].bases:
-        return None
-    annotated = (part for part in found[1].body if isinstance(part, ast.AnnAssign))
-    own = (part.target for part in annotated if "ClassVar" not in ast.unparse(part.annotation))
-    return frozenset(target.id for target in own if isinstance(target, ast.Name))
+    return source.fields(_existing(package, name), "Config")
 
 
 def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:

@@ -94,6 +94,32 @@ def definition(module: str, name: str) -> Found | None:
     return _definition(module, name, frozenset())
 
 
+def fields(module: str, name: str) -> frozenset[str] | None:
+    """Return the names of the fields of a dataclass, with those that it inherits.
+
+    None if the sources do not tell: the class, or one that it inherits from, is not defined in sepray or in the
+    module's own top-level package.
+    """
+    return _fields(definition(module, name), frozenset())
+
+
+def _fields(found: Found | None, inheriting: frozenset[ast.stmt]) -> frozenset[str] | None:
+    if found is None:
+        return None
+    module, node = found
+    if not isinstance(node, ast.ClassDef) or node in inheriting:
+        return None
+    annotated = (part for part in node.body if isinstance(part, ast.AnnAssign))
+    own = (part.target for part in annotated if "ClassVar" not in ast.unparse(part.annotation))
+    names = frozenset(target.id for target in own if isinstance(target, ast.Name))
+    for base in node.bases:
+        inherited = _fields(definition(module, ast.unparse(base)), inheriting | {node})
+        if inherited is None:
+            return None
+        names |= inherited
+    return names
+
+
 def imports(module: str) -> list[str]:
     """Return the full names of all that a module's source imports, anywhere in it; some may be no modules.
 

@@ -17,9 +17,10 @@ from .. import registry
 from ..console.arguments import described, parsed
 from ..console.json_output import HELP as JSON_HELP
 from ..errors import UsageError, nearest
+from ..module_names import shown_name
 from .permissions import Permissions
 from .settings import Settings, SettingsError
-from .study import GIVEN, StudySpec, key
+from .study import GIVEN, StudySpec
 
 EXIT_STATUS = "Exit status: 0 done, 1 nothing to register, 2 bad input, 3 a bug, 129, 130 or 143 after a signal."
 """Part of the help of every study and comparison."""
@@ -242,7 +243,7 @@ def refuse_unknown_fields(part: str, config: Any, arguments: Sequence[str]) -> N
             meant = f"perhaps you meant {prefix}{close.replace('_', '-')}; " if close else ""
             others = _with_field(package, name)
             have = f"{flag} is a flag of the {part}s {', '.join(others)}; " if others else ""
-            shown = config if isinstance(config, str) else key(config)
+            shown = config if isinstance(config, str) else shown_name(config)
             see = f"see {Path(sys.argv[0]).name} --help"
             raise UsageError(f"unknown: {flag}, which the {part} {shown} does not have; {meant}{have}{see}")
 

@@ -122,6 +122,38 @@ def test_definitions_of_sepray_are_found_from_everywhere(folder):
     assert (where, node.name) == ("sepray.errors", "UsageError")
 
 
+FIELDS = """
+from typing import ClassVar
+from src_a.leaf import Last
+import src_b
+class Base:
+    size: int = 1
+    KIND: ClassVar[str] = "x"
+    def f(self): ...
+class Config(Base):
+    rate: float = 1.0
+class Both(Last, Config):
+    more: int = 0
+class Foreign(src_b.B):
+    rate: float = 1.0
+class Nothing(Gone): pass
+class Itself(Itself): pass
+class Listed(list[int]): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        *(("Base", {"size"}), ("Config", {"size", "rate"}), ("Both", {"size", "rate", "more"})),
+        *((name, None) for name in ("Foreign", "Nothing", "Itself", "Listed", "KIND", "none")),
+    ],
+)
+def test_fields_of_a_dataclass_are_its_own_and_those_that_it_inherits(folder, name, fields):
+    write(folder, {**FILES, "src_a/fields.py": FIELDS})
+    assert source.fields("src_a.fields", name) == fields
+
+
 def test_sentence_is_the_first_paragraph_in_one_line():
     assert source.sentence(ast.parse('"""\n  One\n  two.\n\n  Three.\n"""')) == "One two."
     assert source.sentence(ast.parse("x = 1")) == ""
