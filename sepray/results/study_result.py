@@ -48,8 +48,8 @@ class StudyResult(Findings):
             raise UsageError(f"{self.name} has no model: {why}")
         from ..models.model import load_model
 
-        address = self.tracking_uri
-        if address is None and tracking_address.ATTRIBUTE in self.saved.studies["search"].user_attrs:
+        address, is_registered = self.tracking_uri, self.model_uri.startswith("models:/")
+        if is_registered and address is None and tracking_address.ATTRIBUTE in self.saved.studies["search"].user_attrs:
             address, _ = tracking_address.of_study(None, self.name, self.saved.storage, self.saved.storage_path)
         return load_model(self.model_uri, tracking_uri=address)
 

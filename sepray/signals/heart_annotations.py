@@ -224,7 +224,7 @@ def _times(path: Path, least: float) -> NDArray[np.float64]:
         for number, line in enumerate(file, 1):
             text = line.strip().rstrip(",;")
             try:
-                times.append(float(text))
+                times.append(_number(text))
             except ValueError:
                 if text.lstrip("+-")[:1].isdigit():  # a decimal comma, a clock time or a second column
                     shown = f"{_short(text)} in line {number}"
@@ -235,9 +235,20 @@ def _times(path: Path, least: float) -> NDArray[np.float64]:
     return found
 
 
+def _number(text: str) -> float:
+    """Return a number, which Python would read as 11 if it were ``1_1``.
+
+    Raises:
+        ValueError: the text is no number.
+    """
+    if "_" in text:
+        raise ValueError(text)
+    return float(text)
+
+
 def _rate(text: str | None, where: str) -> float:
     try:
-        rate = float((text or "").strip() or "nan")
+        rate = _number((text or "").strip() or "nan")
     except ValueError:
         rate = math.nan
     if not (rate == 0 or 10 <= rate <= 400):

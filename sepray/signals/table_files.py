@@ -344,6 +344,8 @@ def _told(layout: Layout) -> str:
 
 def _numbers(cells: list[str], decimal: str) -> list[float]:
     try:
+        if "_" in "".join(cells):
+            raise ValueError("an underscore")  # Python takes 1_1 for 11
         if decimal == ",":
             return [float(cell.replace(".", "?").replace(",", ".")) for cell in cells]
         return [float(cell) for cell in cells]

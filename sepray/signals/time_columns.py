@@ -134,7 +134,7 @@ class Stamps:
 
     def _time(self, cell: str) -> tuple[float, float]:
         """Return a cell's time as ``time_of`` does, NaN for no time; note whether it is more than a plain number."""
-        if len(cell) <= EXACT_DIGITS and self.decimal == ".":
+        if len(cell) <= EXACT_DIGITS and self.decimal == "." and "_" not in cell:  # Python takes 1_1 for 11
             try:
                 return float(cell), 0.0
             except ValueError:

@@ -1,6 +1,7 @@
 """What a study found, read from its stores: of finished, unfinished, running and failed studies, and of old ones."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -242,6 +243,20 @@ def test_model_is_loaded_once_when_it_is_looked_at(finished, spec, monkeypatch):
     monkeypatch.setattr(model, "load_model", lambda *args, **kwargs: asked.append((args, kwargs)) or "the model")
     assert (finished.model, finished.model) == ("the model", "the model")
     assert asked == [(("models:/cass-ecg/3",), {"tracking_uri": spec.stores.tracking_uri})]
+
+
+def test_model_in_the_studys_folder_needs_no_address_that_the_storage_names(finished, spec, monkeypatch):
+    from sepray.models import model
+
+    monkeypatch.setattr(model, "load_model", lambda *args, **kwargs: (args, kwargs))
+    registered = replace(finished, tracking_uri=None)
+    optuna.load_study(study_name="small", storage=spec.stores.storage).set_user_attr("tracking_uri", "http://unknown:1")
+    asked = []
+    monkeypatch.setattr("sepray.driver.tracking_address.of_study", lambda *given: asked.append(given) or ("own", ""))
+    assert registered.model == (("models:/cass-ecg/3",), {"tracking_uri": "own"})
+    packaged = replace(registered, registration={**registered.registration, "version": None})
+    assert packaged.model == ((str(finished.folder / "model"),), {"tracking_uri": None})
+    assert len(asked) == 1
 
 
 def test_study_that_is_not_there_or_of_another_program_is_refused(finished, spec):

@@ -63,6 +63,7 @@ def test_rows_of_one_record_are_merged_and_rows_of_nothing_are_named(tmp_path) -
             "line 2: leads are numbers from 1, such as 1-5 or 1 3, not '0-2'",
         ),
         ("record,source,rate,leads\na,fetal,80,3-1\n", "leads are numbers from 1"),
+        ("record,source,rate\na,fetal,1_20\n", "line 2: a rate is beats a minute, .*, not '1_20'"),
         ("record,source,rate\na,fetal,80\na,fetal,90\n", "line 3: fetal has two rates, 80 and 90"),
     ],
 )
@@ -90,7 +91,7 @@ def test_times_of_beats_beside_a_recording(tmp_path) -> None:
         (tmp_path / "a.fetal.csv").write_text(text)
         with pytest.raises(RecordingError, match=r"a\.fetal\.csv has no times of beats"):
             annotation(tmp_path / "a.csv", "fetal", HEARTS, 250, None)
-    for second in ("0,9", "-0,9", "00:00:01", "0.9,N"):
+    for second in ("0,9", "-0,9", "00:00:01", "0.9,N", "1_5"):
         (tmp_path / "a.fetal.csv").write_text(f"1\n{second};\n2,\n")
         with pytest.raises(RecordingError, match=rf"fetal\.csv has '{second}' in line 2: it needs seconds such as"):
             annotation(tmp_path / "a.csv", "fetal", HEARTS, 250, None)

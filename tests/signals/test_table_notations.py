@@ -252,6 +252,15 @@ def test_a_row_without_values_among_others_is_refused(tmp_path):
             open_recording(path, rate=RATE)
 
 
+def test_cells_such_as_1_1_are_no_samples_and_no_times(tmp_path):
+    rows = [f"{k / 4},0.5,0.25,{k % 3}\n" for k in range(200)]
+    path = tmp_path / "ecg.csv"
+    for row, where in (("50,0.5,0.25,1_1\n", r"202, column 4 \(III\): '1_1'"), ("5_0,0.5,0.25,1\n", "202")):
+        path.write_text("".join(["time (s),I,II,III\n", *rows, row]))
+        with pytest.raises(RecordingError, match=rf"line {where}"):
+            list(open_recording(path).blocks())
+
+
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8-sig", "utf-16-le"])
 def test_header_in_another_encoding_is_read_and_kept(tmp_path, encoding):
     path = tmp_path / "ecg.csv"
