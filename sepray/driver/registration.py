@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..contracts import TaskData
-from ..errors import SeprayError, UnreachableError, mask
+from ..errors import SeprayError, UnreachableError, UsageError, mask
 from ..report.kept_result import NO_MODEL
 from ..spec.parts import DEFAULT_TRACKING_URI
 from ..spec.study import StudySpec, key
@@ -94,8 +95,7 @@ def next_commands(registration: Registration, tracking_uri: str, experiment_id: 
     if is_server(tracking_uri):
         commands = [f"python -m webbrowser {shlex.quote(page or mask(tracking_uri))}"]
     else:
-        is_default = tracking_uri in (DEFAULT_TRACKING_URI, resolve_uri(DEFAULT_TRACKING_URI))
-        where = "" if is_default else f" --backend-store-uri {mask(tracking_uri)}"
+        where = "" if _is_same(tracking_uri, DEFAULT_TRACKING_URI) else f" --backend-store-uri {mask(tracking_uri)}"
         commands = [f"mlflow ui{where}  # shows the study's runs at", f"# {page}"] if page else [f"mlflow ui{where}"]
     if registration.version:
         which = "@champion" if registration.champion else f"/{registration.version}"
@@ -105,5 +105,12 @@ def next_commands(registration: Registration, tracking_uri: str, experiment_id: 
 
 def _tracking_flag(address: str) -> str:
     """Return the flag with MLflow's address for a command; empty if it is the usual one, or has a secret."""
-    is_usual = resolve_uri(address) == resolve_uri(None)
+    is_usual = _is_same(address, None)
     return "" if is_usual or mask(address) != address else f" --tracking-uri {shlex.quote(address)}"
+
+
+def _is_same(address: str, other: str | None) -> bool:
+    """Say whether another address of MLflow is this one; it is not if it cannot be used, such as a strange file."""
+    with contextlib.suppress(UsageError):
+        return resolve_uri(address) == resolve_uri(other)
+    return False

@@ -1,5 +1,7 @@
 """The champion's place in the registry, and the commands that come next."""
 
+import contextlib
+import sqlite3
 from dataclasses import replace
 
 import numpy as np
@@ -178,6 +180,18 @@ def test_next_command_finds_the_model_where_it_is_registered(uri, variable, flag
         monkeypatch.setenv("MLFLOW_TRACKING_URI", variable)
     registration = Registration("cass-ecg", "7", True, "")
     assert next_commands(registration, uri)[-1] == f"sepray evaluate models:/cass-ecg@champion{flag}"
+
+
+def test_strange_database_in_the_current_folder_ends_no_study_that_is_tracked_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with contextlib.closing(sqlite3.connect("mlflow.db")) as database:
+        database.execute("CREATE VIEW tags AS SELECT 1")
+    registration = Registration("cass-ecg", "7", True, "")
+    assert next_commands(registration, "sqlite:////data/runs.db") == [
+        "mlflow ui --backend-store-uri sqlite:////data/runs.db",
+        "sepray evaluate models:/cass-ecg@champion --tracking-uri sqlite:////data/runs.db",
+    ]
 
 
 def test_version_that_is_the_champion_already_stays_it_without_a_challenge(registry, tmp_path, monkeypatch):
