@@ -48,12 +48,15 @@ def make(prefix: str, parent: str | None = None, shared: bool = False) -> str:
         descriptor = _locked(path)
         if descriptor is not None:
             _held[path] = [descriptor]
-            if shared:
+            if not shared:
+                return path
+            with contextlib.suppress(FileNotFoundError):  # another machine, which does not see this lock, was faster
                 file = os.open(_LOCK, _LOCK_FILE | os.O_CREAT, 0o600, dir_fd=descriptor)
                 _held[path].append(file)
                 with contextlib.suppress(OSError):  # without locks of files no machine removes the folder
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return path
+                return path
+            os.close(_held.pop(path)[0])
         with contextlib.suppress(OSError):
             os.rmdir(path)
     return tempfile.mkdtemp(prefix=prefix, dir=parent)  # nobody else removes it, because nobody gets a lock

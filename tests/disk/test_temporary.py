@@ -146,6 +146,24 @@ def test_folder_that_another_machine_holds_stays(tmp_path):
     temporary.remove(own)
 
 
+def test_folder_that_another_machine_removes_at_once_is_made_again(tmp_path, monkeypatch):
+    locked, removed = temporary._locked, []
+
+    def lock(path):
+        descriptor = locked(path)
+        if not removed:
+            os.rmdir(path)
+            removed.append(path)
+        return descriptor
+
+    monkeypatch.setattr(temporary, "_locked", lock)
+    own = temporary.make("sepray-items-", str(tmp_path), shared=True)
+    assert own not in removed
+    assert os.listdir(own) == [".lock"]
+    assert removed[0] not in temporary._held
+    temporary.remove(own)
+
+
 def test_disk_without_locks_has_folders_all_the_same(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.ENOLCK, "no locks available")
