@@ -126,8 +126,11 @@ def shown(given: str | None, attributes: Mapping[str, Any], folder: Path) -> str
 
 def _is_own(before: str, address: str, folder: Path) -> bool:
     """Say whether this user knows the address that a storage has kept: updates and passwords would go there."""
-    if private_list.is_named("tracking", before) or is_same(address, resolve_uri(None)):
+    if private_list.is_named("tracking", before):
         return True
+    with contextlib.suppress(UsageError):  # a default that cannot be used says nothing about other addresses
+        if is_same(address, resolve_uri(None)):
+            return True
     answered = _target(folder) if _is_private(folder) else None
     return bool(answered) and is_same(address, str(answered))
 

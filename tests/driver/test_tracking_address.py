@@ -1,5 +1,7 @@
 """What waits for one MLflow never goes to another one unasked."""
 
+import contextlib
+import sqlite3
 from pathlib import Path
 
 import optuna
@@ -67,6 +69,18 @@ def test_address_that_only_the_storage_names_gets_neither_records_nor_passwords(
         with pytest.raises(UsageError, match="which no command of yours has named"):
             asked(spec)
         path.chmod(path.stat().st_mode & ~0o020)
+    assert asked(spec) == ("http://lab.example:5000", "")
+
+
+def test_address_that_answered_is_known_beside_a_strange_default(prepared, tracker, spec, monkeypatch, tmp_path):
+    stores = opened(prepared, "http://lab.example:5000")
+    outbox = Outbox(stores.folder / "outbox.db")
+    outbox.set_target("http://lab.example:5000")
+    outbox.close()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with contextlib.closing(sqlite3.connect("mlflow.db")) as database:
+        database.execute("CREATE VIEW tags AS SELECT 1")
     assert asked(spec) == ("http://lab.example:5000", "")
 
 
