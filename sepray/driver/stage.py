@@ -212,7 +212,8 @@ def _tell_of_environment(stage: Stage, epoch_timeout: float) -> None:
         stage: the stage, which has ended.
         epoch_timeout: seconds after which an epoch ends its worker; 0: never.
     """
-    if failed := [trial for trial in stage.ended() if failed_by_environment(trial)]:
+    ended = _not_replaced(stage.study, False, stage.again)  # also retries that have failed
+    if failed := [trial for trial in ended if failed_by_environment(trial)]:
         noun = runs.STAGES[stage.name] + ("" if len(failed) == 1 else "s")
         numbers = ", ".join(str(trial.number) for trial in failed)
         # A worker whose epoch has lasted too long ends itself, and cannot say so.

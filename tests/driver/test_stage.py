@@ -11,7 +11,14 @@ from sepray.console import terminal
 from sepray.driver import stage as stage_module
 from sepray.driver.prepared import prepare
 from sepray.driver.retrainings import Retraining
-from sepray.driver.stage import finals_stage, run_stage, sampler_of_trial, search_stage, trial_parameters
+from sepray.driver.stage import (
+    _tell_of_environment,
+    finals_stage,
+    run_stage,
+    sampler_of_trial,
+    search_stage,
+    trial_parameters,
+)
 from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
 from sepray.execution.hanging import Hang
@@ -158,6 +165,10 @@ def test_trials_that_failed_by_their_environment_are_named_and_run_again(spec, p
     assert trials[5].params == trials[0].params
     assert screen.getvalue().splitlines()[-1].startswith("small: search: 5 of 5 done")
     assert len(simulation.runs) == 3
+    book_as_lost(stores.search, 5)  # as if the retry had failed likewise
+    stores.close()
+    _tell_of_environment(search_stage(again, stores_of(prepared).search), 0.0)
+    assert screen.getvalue().splitlines()[-1].startswith("failed by a store, a worker or a node: trial 5; the same")
 
 
 def test_retraining_that_is_run_again_stands_for_the_one_before(stores, prepared, simulation, screen):
