@@ -298,7 +298,7 @@ class Separator(nn.Module):
         raise TypeError(f"{type(self).__name__} must define hyperparameters()")
 
     def prepare(self, data: Tensors) -> None:
-        """Measure what normalisation needs from the training view (kept in buffers), once, before the first step.
+        """Measure from the training view ``[item, ...]`` what normalisation needs, into buffers; once, before training.
 
         Parameters that are made here are declared in the constructor by ``register_parameter(name, None)``.
         The view is shared with other trials on the machine and read-only, here and in ``before_epoch`` and
@@ -313,7 +313,7 @@ class Separator(nn.Module):
         return ()
 
     def before_epoch(self, data: Tensors, epoch: int, generator: torch.Generator) -> Tensors:
-        """Return the training data for this epoch; methods with outer iterations refresh their targets here."""
+        """Return the epoch's training data ``[item, ...]``; methods with outer iterations refresh targets here."""
         return data
 
     def resets(self, epoch: int) -> bool:
@@ -321,7 +321,7 @@ class Separator(nn.Module):
         return False
 
     def fit_epoch(self, data: Tensors, hyperparameters: Tensors, generator: torch.Generator) -> dict[str, float]:
-        """Advance a method without gradients by one epoch; called instead of steps where phases() is empty."""
+        """Advance a method without phases and gradients by one epoch over ``data``, all items ``[item, ...]``."""
         return {}
 
     def separate(self, mixture: Tensor) -> Tensor:

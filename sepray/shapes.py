@@ -22,6 +22,9 @@ def fits(value: Any, kind: Any) -> bool:
         kind: ``int``, ``float`` (whole numbers too), ``str``, ``bool``, ``None``, ``Any``, ``list[...]``,
             ``tuple[...]`` (lists), ``Mapping[str, ...]``, unions of them, a class of ``TypedDict``, or a dataclass, of
             which the value has the fields.
+
+    Raises:
+        TypeError: the type is another one.
     """
     if kind is Any:
         return True

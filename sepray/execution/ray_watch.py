@@ -26,7 +26,11 @@ class RayWatch(UnsavedCallback):
         self._polled = time.monotonic()
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        """Look whether Ray lives."""
+        """Look whether Ray lives, at most once a second.
+
+        Raises:
+            RayDiedError: one of its vital processes has ended.
+        """
         if time.monotonic() - self._polled >= 1.0:
             self._polled = time.monotonic()
             if dead := dead_processes():

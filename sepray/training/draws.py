@@ -87,7 +87,7 @@ class Draws:
         self._shown = _Shown({name: _Shape(shape, data[name].dtype) for name, shape in shapes.items()})
 
     def begin(self, index: Tensor) -> None:
-        """Draw what a step needs; ``index`` has the numbers of the items of its batch."""
+        """Draw what a step needs; ``index [batch]`` has the numbers of the items of its batch."""
         before, chosen, random = self._generator.get_state(), [self._choose(index)], list[Tensors]()
         if self._ahead:
             try:
@@ -104,7 +104,7 @@ class Draws:
         self._chosen, self._random = deque(there[: len(chosen)]), deque(there[len(chosen) :])
 
     def batch(self) -> dict[str, Tensor]:
-        """Return the next batch of the step, on the device of the separator."""
+        """Return the next batch of the step, tensors ``[batch, ...]`` on the device of the separator."""
         [drawn] = [self._chosen.popleft()] if self._chosen else moved([self._choose()], [self._data_device])
         made = augmentation.made(self._data, drawn, self._how, self._supervision)
         return {name: tensor.to(self._device) for name, tensor in made.items()}

@@ -46,7 +46,7 @@ def resolve(separator: Separator, hyperparameters: Mapping[str, float]) -> dict[
 
 
 def batches(items: int, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Yield the item indices of each batch of one pass, in random order; an incomplete last batch is left out."""
+    """Yield the item indices ``[batch]`` of each batch of a pass, in random order, without an incomplete last batch."""
     size = min(batch_size, items)
     order = torch.randperm(items, generator=generator)
     yield from order[: items // size * size].split(size)
