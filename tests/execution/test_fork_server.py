@@ -296,15 +296,18 @@ def test_server_ends_with_the_raylet(forks):
 
 @pytest.mark.parametrize(("sent", "error"), [(b"", EOFError), (b"no JSON", ValueError)])
 def test_files_of_a_client_that_asks_for_nothing_are_closed(sent, error):
-    before = set(os.listdir("/proc/self/fd"))
+    reading, writing = os.pipe()
     server, client = socket.socketpair()
     with server:
         with client:
-            socket.send_fds(client, [struct.pack("<I", len(b"no JSON"))], [0, 0, 0])
+            socket.send_fds(client, [struct.pack("<I", len(b"no JSON"))], [writing] * 3)
             client.sendall(sent)
+        os.close(writing)
         with pytest.raises(error):
             fork_server._received(server)
-    assert set(os.listdir("/proc/self/fd")) == before
+    os.set_blocking(reading, False)
+    assert os.read(reading, 1) == b""  # it would block if one end were still open
+    os.close(reading)
 
 
 def test_client_waits_for_a_server_that_still_imports_and_not_for_ever(tmp_path, monkeypatch):
