@@ -110,9 +110,13 @@ def ranked(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def _values(trial: FrozenTrial) -> Iterator[tuple[tuple[str, str, int], float]]:
-    """Yield the finite values of a trial, each with what it is compared with: arm, kind, and epoch or objective."""
+    """Yield the finite values of a trial, each with what it is compared with: arm, kind, and epoch or objective.
+
+    Optuna gives a trial that was stopped early its last intermediate value, which no end is compared with.
+    """
     arm = arm_of(trial)
-    kinds = {"epoch": trial.intermediate_values.items(), "end": enumerate(trial.values or ())}
+    ends = trial.values if trial.state is TrialState.COMPLETE else ()
+    kinds = {"epoch": trial.intermediate_values.items(), "end": enumerate(ends)}
     for kind, pairs in kinds.items():
         yield from (((arm, kind, index), value) for index, value in pairs if math.isfinite(value))
 
