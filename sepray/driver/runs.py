@@ -97,8 +97,8 @@ def finished_name(
 ) -> str:
     """Return the name of the run of a trial that has ended: its number, its value or how it ended, its arm and label.
 
-    Without arm and label the name ends in the first three settings. Numbers of stages other than the search are f000,
-    f001 ... MLflow's list of runs shows about fifteen characters of a name, the value among them.
+    Without arm and label the name ends in the first three settings. Retrainings are f000, f001 ..., trainings of the
+    ablation path a000, a001 ... MLflow's list of runs shows about fifteen characters of a name, the value among them.
 
     Args:
         stage: a key of ``STAGES``.
@@ -113,7 +113,8 @@ def finished_name(
     how = " / ".join(digits) if tag == "complete" else _ENDINGS.get(tag) or _failed(tag)
     who = [arm, label] if arm and stage == "search" and label not in (None, arm) else [arm if stage == "search" else ""]
     who = list(filter(None, who)) or [label or _first_settings(hyperparameters)]
-    return in_one_line(" · ".join([f"{'' if stage == 'search' else 'f'}{number:03d}", how, *map(str, who)]))[:250]
+    letter = "" if stage == "search" else STAGES[stage][0]
+    return in_one_line(" · ".join([f"{letter}{number:03d}", how, *map(str, who)]))[:250]
 
 
 def _failed(tag: str) -> str:

@@ -132,6 +132,7 @@ def test_name_holds_no_control_characters_of_labels_arms_and_settings():
     assert runs.run_name("search", 1, None, {"kind": bad}, bad) == f"trial 001 · {shown} · kind={shown}"
     assert runs.finished_name("search", 1, bad, None, bad, {}) == f"001 · failed: {shown} · {shown}"
     assert runs.finished_name("finals", 1, "complete", (0.5,), None, {"kind": bad}) == f"f001 · 0.5000 · kind={shown}"
+    assert runs.finished_name("explain", 12, "complete", (0.5,), "start seed 1", {}) == "a012 · 0.5000 · start seed 1"
     assert len(runs.finished_name("search", 1, "complete", (0.5,), "\x1b" * 400, {})) == 250
 
 
