@@ -29,7 +29,7 @@ _FLUSH_SECONDS = 20.0
 
 
 class Finish:
-    """Ends a study whose trials and retrainings are done; what an earlier run has finished is not done again.
+    """Ends a study whose trials and retrainings are done; what an earlier start has finished is not done again.
 
     Args:
         spec: description of the study.

@@ -71,7 +71,7 @@ class WarmStart:
     ) -> tuple[Tensor, float]:
         """Return the other separator's estimates of the training mixtures, and the seconds that this took.
 
-        They are ``[item, source, channel, *signal]``, and are read from ``folder`` if an earlier command has kept them.
+        They are ``[item, source, channel, *signal]``, and are read from ``folder`` if an earlier start has kept them.
 
         Args:
             view: training view of the separator.

@@ -36,7 +36,7 @@ class RepairingBackend(JournalFileBackend):
         return {name: value for name, value in self.__dict__.items() if name != "_thread"}
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """Yield the entries from a number on, one a line.
+        """Yield the journal's lines from a number on, parsed.
 
         Raises:
             StorageError: a line is not as Optuna writes it.
@@ -49,7 +49,7 @@ class RepairingBackend(JournalFileBackend):
             yield line
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append entries of Optuna's journal to the file, whole also where a signal ends the wait for it.
+        """Append lines to the journal, whole even if a signal ends the wait for it.
 
         Raises:
             OSError: the disk is full, or the file cannot be written.
