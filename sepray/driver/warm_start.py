@@ -105,6 +105,8 @@ class WarmStart:
 def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: str) -> WarmStart | None:
     """Return the other separator that a configuration names for its warm start; None if it names none.
 
+    A field ``start`` without a field ``start_epochs`` is the separator's own, and means something else.
+
     Args:
         config: configuration of the separator to be trained.
         signal: signal of the task.
@@ -115,7 +117,7 @@ def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: st
         UsageError: there is no such separator or model, or it does not fit the task or the supervision.
         UnreachableError: the tracking server does not answer.
     """
-    name = getattr(config, "start", CONSTANT)
+    name = getattr(config, "start", CONSTANT) if hasattr(config, "start_epochs") else CONSTANT
     if name == CONSTANT:
         return None
     is_folder = Path(name).is_dir() and name not in registry.names("sepray.separators")

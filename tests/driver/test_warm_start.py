@@ -60,6 +60,8 @@ def small(monkeypatch) -> str:
 def test_constant_start_and_separators_that_know_no_start_need_nothing():
     assert find("constant") is None
     assert warm_start.find(cass.DEBUG, SIGNAL, Supervision.PAIRED, "") is None
+    for own in (0.5, "zeros"):  # a field of a user's separator that means something else
+        assert warm_start.find(types.SimpleNamespace(start=own), SIGNAL, Supervision.PAIRED, "") is None
 
 
 def test_named_separator_is_trained_on_the_same_view_from_the_studys_seed(small, tmp_path):
