@@ -104,6 +104,8 @@ def require_warm_start(separator: Any) -> None:
 
 def _warm_start_module(separator: Any) -> str:
     """Return the module of the separator of a warm start; empty where there is none, or where it is a model."""
+    if not hasattr(separator, "start_epochs"):  # a field ``start`` alone is the separator's own
+        return ""
     given = str(getattr(separator, "start", ""))
     name = given.partition(" ")[0].partition(":")[0]
     is_model = ":/" in given or Path(given).is_dir()

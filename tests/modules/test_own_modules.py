@@ -145,7 +145,7 @@ def test_what_has_no_file_is_not_known(monkeypatch):
 
 def test_samplers_and_starts_are_bound_to_their_folder_too(two, monkeypatch):
     name, _, theirs = two
-    start = type("Config", (), {"start": f"{name}:wide"})()
+    start = type("Config", (), {"start": f"{name}:wide", "start_epochs": 1})()
     stored = {"sampler": f"{name}:Sampler"}
     assert named_by_user.usable(stored)["sampler"] == "random"
     with pytest.raises(registry.UnknownNameError):

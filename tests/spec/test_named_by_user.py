@@ -62,12 +62,13 @@ def test_odd_address_whose_hash_was_kept_by_an_older_version_is_not_joined(monke
     ],
 )
 def test_only_a_separator_that_training_starts_from_has_a_module(start, module):
-    assert named_by_user._warm_start_module(SimpleNamespace(start=start)) == module
+    assert named_by_user._warm_start_module(SimpleNamespace(start=start, start_epochs=1)) == module
+    assert named_by_user._warm_start_module(SimpleNamespace(start=start)) == ""
     assert named_by_user._warm_start_module(SimpleNamespace()) == ""
 
 
 def test_command_names_the_modules_of_separator_task_sampler_and_warm_start(monkeypatch):
-    named, starts = [], SimpleNamespace(start="nmf")
+    named, starts = [], SimpleNamespace(start="nmf", start_epochs=1)
     monkeypatch.setattr(named_by_user.own_modules, "remember", named.append)
     monkeypatch.setattr(named_by_user.registry, "stored_module", lambda module: f"stored {module}")
     named_by_user.remember(starts, starts, "my_sampler:Mine", "", "")
