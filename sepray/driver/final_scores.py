@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -177,9 +178,15 @@ def _of_the_search(spec: StudySpec, retrained: Collection[str]) -> dict[str, str
 
 
 def stft_of(spec: StudySpec, data: TaskData) -> dict[str, int]:
-    """Return the STFT of the oracle bounds: the separator's own, where its configuration has one."""
-    n_fft, hop = evaluation.default_transform(data.signal)
-    return {"n_fft": getattr(spec.separator, "n_fft", n_fft), "hop": getattr(spec.separator, "hop", hop)}
+    """Return the STFT of the oracle bounds, ``n_fft`` and ``hop`` in samples: the separator's own, if it has one.
+
+    Fields of these names in its configuration that cannot be frame and hop mean something else.
+    """
+    usual = dict(zip(("n_fft", "hop"), evaluation.default_transform(data.signal), strict=True))
+    own = {name: getattr(spec.separator, name, value) for name, value in usual.items()}
+    if not all(isinstance(value, Integral) for value in own.values()) or not 0 < own["hop"] <= own["n_fft"]:
+        return usual
+    return {name: int(value) for name, value in own.items()}
 
 
 def has_weights(trial: Finished) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -191,3 +192,20 @@ def test_bounds_use_the_separators_stft_where_it_has_one():
     other = SPEC.changed(separator=constant_mask.DEBUG)
     assert not hasattr(constant_mask.DEBUG, "n_fft")
     assert stft_of(other, HEARTS) == {"n_fft": 62, "hop": 16}
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ({"n_fft": 32, "hop": 32}, (32, 32)),
+        ({"n_fft": np.int64(32)}, (32, 16)),
+        ({"hop": 0.25}, (62, 16)),  # a share of the frame, or whatever it is
+        ({"n_fft": (64, 256), "hop": 16}, (62, 16)),
+        ({"n_fft": 8}, (62, 16)),  # the usual hop is longer
+        ({"hop": 0}, (62, 16)),
+    ],
+)
+def test_fields_that_cannot_be_frame_and_hop_are_none_of_an_stft(own, expected):
+    found = stft_of(SimpleNamespace(separator=SimpleNamespace(**own)), HEARTS)
+    assert (found["n_fft"], found["hop"]) == expected
+    assert [type(value) for value in found.values()] == [int, int]
