@@ -29,7 +29,7 @@ from .closing import run_and_close
 from .finish import Finish
 from .known_names import refuse_misspelt
 from .other_settings import refuse_other_settings, under_former_name
-from .prepared import PreparedStudy, prepare
+from .prepared import PreparedStudy, prepare, refuse_unstorable
 from .published_retrainings import reference_roles
 from .stage import Stage, finals_stage, run_stage, search_stage
 from .stores import StudyStores
@@ -51,6 +51,7 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
         SeprayError: something that the user can put right.
     """
     spec = under_former_name(spec)
+    refuse_unstorable(spec)
     refuse_other_settings(spec)
     refuse_misspelt(spec)
     refuse_unfit(spec.separator, spec.task)

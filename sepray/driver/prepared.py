@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +21,7 @@ from ..disk.shared_copies import local_folder
 from ..errors import UsageError
 from ..loading import build_separator
 from ..scoring.beat_scores import with_beats
+from ..separator_checks import full_name
 from ..spec import choosing, published_settings
 from ..spec.named_fields import with_python_numbers
 from ..spec.settings import SettingsError
@@ -174,9 +176,10 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
 
     Raises:
         UsageError: an objective that the task does not have, a rule that does not fit the objectives, or a setting that
-            the separator does not have.
+            the separator does not have, or that cannot be stored.
         UnreachableError: the registry with the model of --start does not answer.
     """
+    refuse_unstorable(spec)
     signal = data.signal
     separator = build_separator(spec.separator, signal)
     fixed = identity.expand(spec.fixed_settings, signal.sources)
@@ -233,6 +236,23 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     return PreparedStudy(
         spec, data, separator, objectives, space, tried, rows, left_out, controls, arms, warm, weights, fingerprint
     )
+
+
+def refuse_unstorable(spec: StudySpec) -> None:
+    """Refuse settings of separator and task that a study cannot store, and so not compare with those of a later start.
+
+    Raises:
+        UsageError: a field has a value of such a type; the message names both.
+    """
+    for config in filter(dataclasses.is_dataclass, (spec.separator, spec.task)):
+        for field in dataclasses.fields(config):
+            try:
+                identity.plain(getattr(config, field.name))
+            except TypeError as error:
+                raise UsageError(
+                    f"{full_name(type(config))}.{field.name} must be a value that a study can store (numbers, texts, "
+                    f"lists, dicts, paths, dataclasses of these): {error}"
+                ) from None
 
 
 def _references(

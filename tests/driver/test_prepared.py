@@ -1,10 +1,11 @@
 """A study that is ready to run: names filled in, settings checked, and what makes it the same study."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import torch
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from sepray import identity
@@ -49,6 +50,20 @@ def test_fingerprint_is_what_makes_a_study_the_same(spec):
         "task": {"name": "ecg", "data": DATA.fingerprint},
         "separator": {"name": "cass", "config": identity.plain(cass.DEBUG)},
     }
+
+
+@dataclass(frozen=True)
+class Odd:
+    items: int = 3
+    device: object = torch.device("cpu")
+
+
+@pytest.mark.parametrize("part", ["separator", "task"])
+def test_settings_that_no_study_can_store_are_refused_by_name(spec, part):
+    object.__setattr__(spec, part, Odd())
+    line = r"Odd\.device must be a value that a study can store \(.*\): a value of type torch\.device has no canonical"
+    with pytest.raises(UsageError, match=line):
+        prepare(spec, DATA)
 
 
 def test_fingerprint_says_that_networks_get_the_residual_of_a_template(spec):
