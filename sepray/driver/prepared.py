@@ -244,8 +244,8 @@ def refuse_unstorable(spec: StudySpec) -> None:
     Raises:
         UsageError: a field has a value of such a type; the message names both.
     """
-    for config in filter(dataclasses.is_dataclass, (spec.separator, spec.task)):
-        for field in dataclasses.fields(config):
+    for config in (spec.separator, spec.task):
+        for field in dataclasses.fields(config) if dataclasses.is_dataclass(config) else ():
             try:
                 identity.plain(getattr(config, field.name))
             except TypeError as error:
