@@ -26,9 +26,11 @@ from ..scoring.intervals import SIGNIFICANT
 from ..scoring.many_systems import holm
 from ..scoring.statistics import PairedDifference, paired_difference, too_few
 from ..scoring.units import Units, Values
+from ..secrecy import mask
 from ..spec import choosing
 from ..spec.study import StudySpec
 from ..tracking import models
+from ..tracking.environment import resolve_uri
 from .final_scores import KeptResult
 
 ItemScores = Mapping[str, Values]
@@ -51,7 +53,9 @@ def contest(spec: StudySpec, data: TaskData, result: KeptResult, folder: Path, u
         UnreachableError: the server does not answer.
     """
     address = f"models:/{spec.model_name}/{old}"
-    by_hand = f'mlflow.MlflowClient().set_registered_model_alias("{spec.model_name}", "champion", VERSION) moves it'
+    client = "" if resolve_uri(uri) == resolve_uri(None) else f'"{mask(uri)}"'
+    alias = f'"{spec.model_name}", "champion", VERSION'
+    by_hand = f"mlflow.MlflowClient({client}).set_registered_model_alias({alias}) moves it"
     try:
         trained_on = models.describe(address, uri).get("data_fingerprint")
         if trained_on != data.fingerprint:

@@ -96,7 +96,7 @@ def test_champion_of_other_data_does_not_defend_the_alias_and_keeps_it(registry,
     assert found.sentence == (
         "Registered as cass-ppg version 4; version 3 keeps the alias without a contest: it was trained on other data, "
         "and may have learned from what would be scored; train its settings on these data, or decide yourself "
-        '(mlflow.MlflowClient().set_registered_model_alias("cass-ppg", "champion", VERSION) moves it).'
+        '(mlflow.MlflowClient("http://tracker").set_registered_model_alias("cass-ppg", "champion", VERSION) moves it).'
     )
 
 
