@@ -53,7 +53,8 @@ class Reproduction:
     Attributes:
         trial: name of the trial, e.g. ``trial 19`` or ``final 3``.
         epochs: the epochs that were compared, in order.
-        changes: differences to the first training: ``name: then -> now``, and modules that have changed.
+        changes: differences to the first training: ``name: then -> now``, and modules that have changed; those of a
+            worker that went on with the training have the epoch.
         conditions_known: whether the trial has its conditions of training; trials of older versions do not.
     """
 
@@ -123,9 +124,14 @@ def reproduce(
     for epoch, value in stored:
         compared.append(Epoch(epoch, value, _value(trained.context, trained.epoch())))
         on_epoch(compared[-1])
-    then: Mapping[str, str] = trained.trial.user_attrs.get("conditions", {})
+    attributes = trained.trial.user_attrs
+    then: Mapping[str, str] = attributes.get("conditions", {})
     now = conditions(trained.context.threads, trained.context.device) | dict(trained.context.origin)
     changes = _changes(then, now, trained.prepared, found)
+    for epoch, _ in stored[1:]:
+        # The trial has lost its worker, or its study was interrupted, and it went on from a checkpoint.
+        later = _changes(attributes.get(f"conditions.{epoch}", {}), now, trained.prepared, found)
+        changes += [f"{line} (from epoch {epoch} on)" for line in later if line not in changes]
     return Reproduction(trained.name, tuple(compared), tuple(changes), bool(then))
 
 

@@ -330,8 +330,8 @@ class StudySearcher(Searcher):
             if epoch not in live.trial.stored_epochs:
                 live.trial.stored_epochs.add(epoch)
                 self._report(number, epoch, float(value))
-                for conditions in entry.get("conditions", ()):
-                    self.annotate(number, "conditions" if epoch == 1 else f"conditions.{epoch}", conditions)
+            for conditions in entry.get("conditions", ()):  # also of an epoch that is trained once more
+                self.annotate(number, "conditions" if epoch == 1 else f"conditions.{epoch}", conditions)
             if epoch > live.last_epoch:
                 live.last_epoch = epoch
                 self._tell_listener("epoch", number, entry)

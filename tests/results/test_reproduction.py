@@ -120,6 +120,10 @@ def test_departure_is_measured_and_what_has_changed_is_named(trained):
     assert again.explanation == f"What differs: numpy: 1.0 -> {numpy.__version__}; code: gone, sepray.training.trainer"
     assert reproduce(other, "search", 1, epochs=1).explanation == ""  # these are the same
 
+    elsewhere = {"conditions.2": conditions | {"numpy": "1.0"}, "conditions.3": conditions | {"python": "3.0"}}
+    again = reproduce(with_trial(trained, 1, {2: value + 0.25}, **elsewhere), "search", 1, epochs=2)
+    assert again.changes == (f"numpy: 1.0 -> {numpy.__version__} (from epoch 2 on)",)
+
 
 def test_retraining_is_repeated_with_the_warm_start_of_its_own_seed(monkeypatch):
     shared = SimpleNamespace(threads=1, deterministic=False, separator=0, signal=0, device="cpu", augmentation=0)

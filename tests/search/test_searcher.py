@@ -313,6 +313,23 @@ def test_lost_workers_with_progress_in_between_are_forgotten(url):
     assert trials[1].intermediate_values == {1: value(1, 1), 2: value(1, 2)}
 
 
+def test_conditions_are_stored_of_every_start_also_of_one_whose_first_epoch_was_trained_before(url):
+    study = study_at(url)
+    searcher = searcher_of(study, trials=1)
+    take(searcher)
+    searcher.on_trial_result("t", result_of(0, 1, conditions=[{"processor": "A"}]))
+    searcher.on_trial_result("t", result_of(0, 2))
+    searcher.flush()
+    kill(searcher)
+    searcher = searcher_of(study_at(url), trials=1)
+    take(searcher)
+    searcher.on_trial_result("t", result_of(0, 2, history=[result_of(0, 1)], conditions=[{"processor": "B"}]))
+    searcher.flush()
+    kill(searcher)
+    told = study.get_trials()[0].user_attrs
+    assert (told["conditions"], told["conditions.2"]) == ({"processor": "A"}, {"processor": "B"})
+
+
 NODE = WorkerLoss(Whose.EXECUTOR, "its node has died")
 
 
