@@ -61,6 +61,7 @@ class InOrderSearcher(StudySearcher):
         """Return the config of the next trial, as ``StudySearcher`` does; None also where it is not due yet."""
         self._advance()
         config = super().suggest(trial_id)
+        self._advance()  # the trial may have become ready meanwhile: its results are taken from now on
         # A result may still wait for its turn although no trial runs: until it is known that no other is to come.
         return None if config == Searcher.FINISHED and self._told else config
 
@@ -93,8 +94,10 @@ class InOrderSearcher(StudySearcher):
     def _add(self, number: int, result: Mapping[str, Any]) -> None:
         assert self._order is not None  # a trial has been handed out
         self._reported[number] = max(self._reported.get(number, 0), int(result.get("epoch") or 0))
+        if number in self._told:
+            self._write_conditions(number, result)  # at once: an epoch that is trained once more is not told
         for entry in (*result.get("history", ()), result):
-            self._order.add(number, {key: value for key, value in entry.items() if key != "history"})
+            self._order.add(number, {k: value for k, value in entry.items() if k not in ("history", "conditions")})
 
     def _advance(self) -> None:
         """Tell all results whose turn it is."""

@@ -330,11 +330,15 @@ class StudySearcher(Searcher):
             if epoch not in live.trial.stored_epochs:
                 live.trial.stored_epochs.add(epoch)
                 self._report(number, epoch, float(value))
-            for conditions in entry.get("conditions", ()):  # also of an epoch that is trained once more
-                self.annotate(number, "conditions" if epoch == 1 else f"conditions.{epoch}", conditions)
+            self._write_conditions(number, entry)  # also of an epoch that is trained once more
             if epoch > live.last_epoch:
                 live.last_epoch = epoch
                 self._tell_listener("epoch", number, entry)
+
+    def _write_conditions(self, number: int, result: Mapping[str, Any]) -> None:
+        epoch = int(result.get("epoch") or 0)
+        for conditions in result.get("conditions", ()):
+            self.annotate(number, "conditions" if epoch == 1 else f"conditions.{epoch}", conditions)
 
     def _report(self, number: int, epoch: int, value: float) -> None:
         self._background.put(lambda: self._ledger.report(number, epoch, value))

@@ -15,7 +15,7 @@ from sepray.search.searcher import StudySearcher
 from sepray.search.virtual_order import VirtualOrder
 
 from ..simulation import Controller, Killed, UnevenController, kill
-from .studies import KEY, SPACE, Recorder, study_at
+from .studies import KEY, SPACE, Recorder, study_at, take
 
 EPOCHS = 6
 
@@ -112,6 +112,24 @@ def test_bad_ends_are_told_in_order_too(url):
         found.append(told(study))
     assert found[0] == found[1]
     assert [state for _, state, *_ in found[0]].count("FAIL") == 2
+
+
+def test_conditions_are_stored_of_every_start_also_of_one_whose_first_epoch_was_trained_before(url):
+    study, judge = study_at(url), make_scheduler("none", EPOCHS)
+
+    def start(*results):
+        searcher = InOrderSearcher(study, SPACE, [KEY], 1, seed=11, slots=1, judge=judge)
+        take(searcher)
+        for epoch, more in results:
+            searcher.hear(0, {"epoch": epoch, KEY: 0.5, "objective": 0.5, **more})
+        searcher.flush()
+        kill(searcher)
+
+    start((1, {"conditions": [{"processor": "A"}]}), (2, {}))
+    start((2, {"conditions": [{"processor": "B"}]}))
+    [trial] = study.get_trials()
+    assert (len(trial.intermediate_values), trial.user_attrs["conditions"]) == (2, {"processor": "A"})
+    assert trial.user_attrs["conditions.2"] == {"processor": "B"}
 
 
 @pytest.mark.parametrize("end", ["lost", "diverged", "error", "error at once"])
