@@ -102,6 +102,8 @@ def find(package: str, name: str) -> ModuleType:
         UnknownNameError: there is no such module, it has no ``Config``, or two packages claim the name.
     """
     path = module_name(package, name)
+    if not path or path.startswith("."):
+        raise _unknown(package, path)
     try:
         module = importlib.import_module(path)
     except ModuleNotFoundError as error:

@@ -18,10 +18,10 @@ its estimates would pass that on.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -120,14 +120,14 @@ def find(config: Any, signal: Signal, supervision: Supervision, tracking_uri: st
     name = getattr(config, "start", CONSTANT) if hasattr(config, "start_epochs") else CONSTANT
     if name == CONSTANT:
         return None
-    is_folder = Path(name).is_dir() and name not in registry.names("sepray.separators")
+    is_folder = os.path.isdir(name) and name not in registry.names("sepray.separators")
     if ":/" in name or pretrained.is_pretrained(name) or is_folder:
         return _model(name, signal, supervision, tracking_uri)
     return _separator(name, config.start_epochs, signal, supervision)
 
 
 def _separator(text: str, epochs: int, signal: Signal, supervision: Supervision) -> WarmStart:
-    name, *settings = text.split()
+    name, *settings = text.split() or [text]
     try:
         config: SeparatorConfig = registry.config("sepray.separators", name)
         config, given = _with_settings(name, config, settings)
