@@ -18,9 +18,10 @@ import torch
 from .. import identity
 from ..console.terminal import console
 from ..contracts import Signal, Split, TaskData
-from ..errors import SeprayError
+from ..errors import SeprayError, UsageError
 from ..module_names import given_name
 from ..search.storage import FINGERPRINT, load_study, refuse_differences
+from ..signal_checks import check_signal
 from ..spec.settings import separator_name
 from ..spec.study import StudySpec, key, rebuilt
 from .prepared import SAMPLES, prepare
@@ -33,7 +34,8 @@ _NOTHING = Split(*[None] * 2)  # type: ignore[arg-type] # stands for data that a
 def refuse_other_settings(spec: StudySpec) -> None:
     """Compare a study with the one of its name in its storage, if there is one.
 
-    A study of a version that did not keep its signal is compared by task, budget and separator alone.
+    A study of a version that did not keep its signal, or kept another description of it, is compared by task, budget
+    and separator alone.
 
     Raises:
         FingerprintMismatchError: their settings differ; a line for each difference.
@@ -44,10 +46,8 @@ def refuse_other_settings(spec: StudySpec) -> None:
         return
     then: dict[str, Any] = dict(before.user_attrs[FINGERPRINT])
     changes = _task_changes(before.user_attrs["spec"]["task"], spec)
-    signal: Mapping[str, Any] | None = before.user_attrs.get(SIGNAL)
-    if not changes and signal:
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in signal.items()}
-        known = Signal(**values)
+    known = _signal(before.user_attrs.get(SIGNAL) or {})
+    if not changes and known is not None and "data" in then.get("task", {}):
         # The stored study tells whether the task has samples of its own: then its items are not divided.
         train = _NOTHING if SAMPLES in then else replace(_NOTHING, observed=torch.empty(0))
         unloaded = TaskData(known, train, _NOTHING, _NOTHING, then["task"]["data"])
@@ -55,7 +55,7 @@ def refuse_other_settings(spec: StudySpec) -> None:
     else:
         now: dict[str, Any] = {name: getattr(spec.budget, name) for name in ("max_epochs", "seeds_per_trial")}
         now["separator"] = {"name": key(spec.separator), "config": identity.without_secrets(spec.separator)}
-        changes += identity.differences({name: then[name] for name in now}, now)
+        changes += identity.differences({name: then[name] for name in now if name in then}, now)
     refuse_differences(spec.name, spec.stores.storage, _with_names(changes, before.user_attrs["spec"], spec))
 
 
@@ -91,8 +91,20 @@ def stored_study(spec: StudySpec) -> optuna.Study | None:
     """Return the study of this name; None if there is none that sepray has made, or if it cannot be read."""
     with contextlib.suppress(SeprayError):  # what keeps it from being read is said when it is opened
         study = load_study(spec.stores.storage, spec.name)
-        return study if {FINGERPRINT, "spec"} <= study.user_attrs.keys() else None
+        is_whole = FINGERPRINT in study.user_attrs and {"separator", "task"} <= study.user_attrs.get("spec", {}).keys()
+        return study if is_whole else None
     return None
+
+
+def _signal(kept: Mapping[str, Any]) -> Signal | None:
+    """Return the signal that a study has kept; None if it has kept none, or what this version cannot have kept."""
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}
+    try:
+        signal = Signal(**values)
+        check_signal(signal)
+    except (TypeError, UsageError):
+        return None
+    return signal
 
 
 def _task_changes(stored: Mapping[str, Any], spec: StudySpec) -> list[str]:

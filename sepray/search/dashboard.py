@@ -42,12 +42,13 @@ def save_note(study: optuna.Study, text: str) -> None:
     """
     storage, number = study._storage, study._study_id
     kept = storage.get_study_system_attrs(number)
-    before = [kept[name] for k in range(len(kept)) if (name := _PART.format(k)) in kept]
+    before = [str(kept[name]) for k in range(len(kept)) if (name := _PART.format(k)) in kept]
     present = "".join(before)
     if present == text or (present and identity.digest(present) != study.user_attrs.get(_WRITTEN)):
         return
     study.set_user_attr(_WRITTEN, identity.digest(text))
-    storage.set_study_system_attr(number, _VERSION, int(kept.get(_VERSION, 0)) + 1)
+    version = kept.get(_VERSION)  # of any type, if others have written it
+    storage.set_study_system_attr(number, _VERSION, version + 1 if isinstance(version, int) else 1)
     parts = [text[start : start + _LONGEST] for start in range(0, len(text), _LONGEST)]
     for k, part in enumerate([*parts, *[""] * (len(before) - len(parts))]):
         storage.set_study_system_attr(number, _PART.format(k), part)

@@ -112,6 +112,20 @@ class Recordings:
     rate: float = 8.0
 
 
+def test_what_others_have_put_in_its_place_is_compared_as_far_as_it_goes(begun):
+    study = optuna.load_study(study_name=begun.name, storage=begun.stores.storage)
+    fingerprint, kept = study.user_attrs["fingerprint"], study.user_attrs["spec"]
+    for signal in ({"sources": 5}, {**study.user_attrs["signal"], "of_a_later_version": 1}):
+        attribute(begun, "signal", signal)
+        assert refused(begun) == []
+        assert refused(begun.changed(max_epochs=5)) == [f"max_epochs: {begun.budget.max_epochs} -> 5"]
+    attribute(begun, "signal", study.user_attrs["signal"])
+    attribute(begun, "fingerprint", {"objectives": fingerprint["objectives"], "max_epochs": 4, "task": {}})
+    assert "max_epochs: 4 -> 3" in refused(begun)
+    attribute(begun, "spec", {name: kept[name] for name in kept if name != "task"})
+    assert refused(begun) == []  # said when it is opened
+
+
 def test_place_of_files_is_no_setting(spec, monkeypatch):
     monkeypatch.setattr(other_settings, "rebuilt", lambda *_: Recordings("there"))
     stored = {"module": "recordings", "config": {}}

@@ -37,6 +37,16 @@ def test_note_is_kept_in_parts_and_replaced_whole(study):
         assert max(map(len, map(str, attributes(study).values()))) <= 2045
 
 
+def test_what_is_no_note_stays_and_a_version_that_is_none_is_replaced(study):
+    write = study._storage.set_study_system_attr
+    write(study._study_id, "dashboard:note_ver", "new")
+    save_note(study, "ours")
+    assert attributes(study)["dashboard:note_ver"] == 1
+    write(study._study_id, "dashboard:note_str:0", ["theirs"])
+    save_note(study, "again")
+    assert attributes(study)["dashboard:note_str:0"] == ["theirs"]
+
+
 def test_users_own_note_stays(study):
     save_note(study, "ours")
     study._storage.set_study_system_attr(study._study_id, "dashboard:note_str:0", "theirs")
