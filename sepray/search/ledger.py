@@ -149,14 +149,15 @@ class Ledger:
         """Count what is left to do; enqueue missing reference points or fixed trials, end trials with an outcome."""
         self._enqueue(self._all_trials())
         trials = self._all_trials()
-        standing = len(trials) - len(replaced(trials))
+        others = replaced(trials)
+        standing = [t for t in trials if t.number not in others]
         running = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._handed_out]
         self._unfinished = deque(t for t in running if "outcome" not in t.user_attrs)
         self._new_trials = sum(t.state == TrialState.WAITING for t in trials)
         if self._fixed is None:
-            labelled = sum("label" in t.user_attrs for t in trials)
+            labelled = sum("label" in t.user_attrs for t in standing)
             most = min(self._trials, capacity(self._study.sampler, self._space) + labelled)
-            self._new_trials += max(0, int(most) - standing)
+            self._new_trials += max(0, int(most) - len(standing))
         self.ended_late = [self._ended_late(t) for t in running if "outcome" in t.user_attrs]
 
     def past(self) -> list[tuple[int, int, bool]]:

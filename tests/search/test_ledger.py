@@ -108,6 +108,17 @@ def test_a_finite_grid_ends_the_study_early(url):
         assert len(study.get_trials()) == 6
 
 
+def test_a_grid_is_no_larger_where_a_reference_point_is_run_again():
+    space = {"kind": SPACE["kind"], "width": IntDistribution(1, 3)}
+    study = open_study(optuna.storages.InMemoryStorage(), "grid", ["minimize"], {}, make_sampler("grid", 0, space))
+    lost = {"label": "paper", "outcome": {"tag": "lost", "reason": ""}}
+    study.add_trial(optuna.trial.create_trial(state=TrialState.FAIL, user_attrs=lost))
+    ledger = Ledger(study, space, 50, 11, {"paper": {}}, None, "{number}", retry_failed=True)
+    for _ in range(2):
+        ledger.count()
+        assert ledger.remaining == 1 + 6
+
+
 def test_the_history_is_of_an_objective_to_be_minimised(url):
     study = open_study(url, "up", ["maximize"], {}, make_sampler("random", 0, SPACE))
     searcher = searcher_of(study, trials=1)
