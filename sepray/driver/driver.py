@@ -18,7 +18,7 @@ from ..loading import load_task, refuse_unfit
 from ..module_names import shown_name
 from ..plain_text import plural
 from ..scoring.tables import front_table
-from ..search import arm_trials
+from ..search import arm_trials, outcomes
 from ..spec import choosing
 from ..spec.permissions import Permissions
 from ..spec.study import StudySpec
@@ -188,7 +188,7 @@ class _Trainings:
 
 def _arms_without_trials(prepared: PreparedStudy, stores: StudyStores) -> str:
     """Return a sentence about the arms that the search will not have reached; empty if it reaches all."""
-    trials, wanted = stores.search.get_trials(deepcopy=False), prepared.spec.budget.trials
+    trials, wanted = outcomes.standing(stores.search.get_trials(deepcopy=False)), prepared.spec.budget.trials
     there = {trial.user_attrs.get("label") for trial in trials}
     points = [point for label, point in prepared.reference_points.items() if label not in there]
     names = arm_trials.arms_without_trials(prepared.arms, trials, max(0, wanted - len(trials)), points)

@@ -10,8 +10,7 @@ import numpy as np
 from optuna.trial import FrozenTrial
 
 from ..arms import ARM
-from ..search.ledger import replaced
-from ..search.outcomes import is_feasible
+from ..search.outcomes import is_feasible, standing
 from ..spec import choosing
 from ..spec.choosing import Rule
 from . import runs
@@ -64,8 +63,6 @@ def finished(trials: Iterable[FrozenTrial], rule: Rule, folder_of: Callable[[int
         rule: makes one number of a trial's objectives.
         folder_of: function from the number of a trial to the folder or URI of its checkpoints.
     """
-    trials = list(trials)
-    others = replaced(trials)
     return [
         Finished(
             number=trial.number,
@@ -77,6 +74,6 @@ def finished(trials: Iterable[FrozenTrial], rule: Rule, folder_of: Callable[[int
             arm=trial.params.get(ARM, ""),
             losses=rule.losses(trial.values),
         )
-        for trial in trials
-        if is_feasible(trial) and trial.number not in others
+        for trial in standing(trials)
+        if is_feasible(trial)
     ]

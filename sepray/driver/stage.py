@@ -23,7 +23,8 @@ from ..execution.lost_workers import WorkerLossWatch
 from ..execution.schedulers import StopsAsTold, make_scheduler
 from ..execution.trainable import SeparatorTrainable, TrialContext
 from ..search.in_order import InOrderSearcher
-from ..search.ledger import FixedTrial, arms_by_number, failed_by_environment, history, replaced
+from ..search.ledger import FixedTrial, arms_by_number, failed_by_environment, history
+from ..search.outcomes import replaced
 from ..search.samplers import make_sampler
 from ..search.searcher import StudySearcher
 from ..search.storage import Study

@@ -19,7 +19,7 @@ from ..choices import MEASURES, Objective, guide, guide_loss, guide_words
 from ..contracts import TaskData
 from ..execution import checkpoint
 from ..scoring.answers import Answer
-from ..search.outcomes import has_failed, is_feasible, outcome
+from ..search.outcomes import has_failed, is_feasible, outcome, standing
 from ..spec import choosing
 from ..spec.folder import checked_uid, checkpoint_root, trial_folder
 from ..spec.study import StudySpec
@@ -82,7 +82,7 @@ class StudyResults:
             spec=spec,
             objectives=tuple(Objective(key, direction) for key, direction in keys.items()),
             trials=_started(study),
-            finals=_not_replaced(_started(finals)) if finals is not None else [],
+            finals=standing(_started(finals)) if finals is not None else [],
             folder=folder,
             checkpoints=checkpoint_root(
                 spec.stores.storage_path, spec.name, checked_uid(study.user_attrs["uid"]), folder
@@ -205,9 +205,3 @@ class StudyResults:
 
 def _started(study: optuna.Study) -> list[FrozenTrial]:
     return [t for t in study.get_trials(deepcopy=False) if t.state is not TrialState.WAITING]
-
-
-def _not_replaced(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials without those that another trial has replaced (``retry_of``)."""
-    others = {trial.user_attrs.get("retry_of") for trial in trials}
-    return [trial for trial in trials if trial.number not in others]

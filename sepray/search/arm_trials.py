@@ -15,6 +15,7 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
 from ..arms import ARM, Arm, of_settings
+from .outcomes import standing
 from .storage import Study
 
 
@@ -127,8 +128,11 @@ def arm_of(trial: FrozenTrial) -> str:
 
 
 def next_arm(arms: Mapping[str, Arm], trials: Iterable[FrozenTrial]) -> str:
-    """Return the arm with the fewest trials, of several the first; an arm that searches nothing gets a single trial."""
-    counts = Counter(map(arm_of, trials))
+    """Return the arm with the fewest trials, of several the first; an arm that searches nothing gets a single trial.
+
+    A trial that was run again counts once.
+    """
+    counts = Counter(map(arm_of, standing(trials)))
     going_on = [name for name, arm in arms.items() if arm.searched or not counts[name]]
     return min(going_on or arms, key=lambda name: counts[name])
 

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from ..arms import ARM, Arm, hyperparameters
 from ..identity import digest, plain
 from ..secrecy import mask
 from .arm_trials import WithinArms, arm_of, dimensions, next_arm, parameters
-from .outcomes import Outcome
+from .outcomes import Outcome, replaced, standing
 from .samplers import capacity
 from .storage import Study
 
@@ -149,15 +149,14 @@ class Ledger:
         """Count what is left to do; enqueue missing reference points or fixed trials, end trials with an outcome."""
         self._enqueue(self._all_trials())
         trials = self._all_trials()
-        others = replaced(trials)
-        standing = [t for t in trials if t.number not in others]
+        counted = standing(trials)
         running = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._handed_out]
         self._unfinished = deque(t for t in running if "outcome" not in t.user_attrs)
         self._new_trials = sum(t.state == TrialState.WAITING for t in trials)
         if self._fixed is None:
-            labelled = sum("label" in t.user_attrs for t in standing)
+            labelled = sum("label" in t.user_attrs for t in counted)
             most = min(self._trials, capacity(self._study.sampler, self._space) + labelled)
-            self._new_trials += max(0, int(most) - len(standing))
+            self._new_trials += max(0, int(most) - len(counted))
         self.ended_late = [self._ended_late(t) for t in running if "outcome" in t.user_attrs]
 
     def past(self) -> list[tuple[int, int, bool]]:
@@ -232,7 +231,7 @@ class Ledger:
             self._study.enqueue_trial(old.params, user_attrs={**own, "retry_of": old.number})
         labels = {t.user_attrs.get("label") for t in trials}
         missing = [label for label in self._references if label not in labels]
-        for label in missing[: max(0, self._trials - len(trials) + len(replaced(trials)))]:
+        for label in missing[: max(0, self._trials - len(standing(trials)))]:
             self._study.enqueue_trial(parameters(self._arms, self._references[label]), user_attrs={"label": label})
 
     def _to_retry(self, trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -352,11 +351,6 @@ def contains(space: Mapping[str, BaseDistribution], name: str, value: Any) -> bo
         return name in space and space[name]._contains(space[name].to_internal_repr(value))
     except (TypeError, ValueError):
         return False
-
-
-def replaced(trials: Iterable[FrozenTrial]) -> set[int]:
-    """Return the numbers of the trials in whose place others of these were run."""
-    return {int(t.user_attrs["retry_of"]) for t in trials if "retry_of" in t.user_attrs}
 
 
 def failed_by_environment(trial: FrozenTrial) -> bool:

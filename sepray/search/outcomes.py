@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,18 @@ def outcome(trial: FrozenTrial) -> str:
         return UNFINISHED
     tag = trial.user_attrs.get("outcome", {}).get("tag")
     return str(tag) if tag else {TrialState.FAIL: "error"}.get(trial.state, trial.state.name.lower())
+
+
+def replaced(trials: Iterable[FrozenTrial]) -> set[int]:
+    """Return the numbers of the trials in whose place others of these were run."""
+    return {int(t.user_attrs["retry_of"]) for t in trials if "retry_of" in t.user_attrs}
+
+
+def standing(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials in whose place no other of these was run."""
+    trials = list(trials)
+    others = replaced(trials)
+    return [trial for trial in trials if trial.number not in others]
 
 
 def has_failed(trial: FrozenTrial) -> bool:

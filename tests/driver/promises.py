@@ -31,7 +31,7 @@ from sepray.execution.schedulers import make_scheduler
 from sepray.fault import UNSAVED, CheckpointError
 from sepray.search import searcher as searcher_module
 from sepray.search.in_order import InOrderSearcher
-from sepray.search.ledger import replaced
+from sepray.search.outcomes import replaced
 from sepray.search.samplers import make_sampler
 from sepray.search.searcher import StudySearcher
 from sepray.search.storage import STORAGE_FAILURES, Study

@@ -130,6 +130,13 @@ def test_extended_study_goes_on_with_the_arm_that_has_least(url):
     assert [t.params["arm"] for t in trials] == ["off", "plain", "cross"] * 2
 
 
+def test_a_trial_that_was_run_again_counts_once_for_its_arm():
+    study = optuna.create_study()
+    for arm, attributes in (("off", {}), ("plain", {}), ("cross", {}), ("off", {"retry_of": 0})):
+        study.enqueue_trial({"arm": arm}, user_attrs=attributes)
+    assert next_arm(ARMS, study.get_trials()) == "off"
+
+
 def test_an_arm_without_search_has_a_single_trial():
     arms = {"none": Arm({"on": 0}), "some": Arm({"on": 1}, ("rate",))}
     study = optuna.create_study()
