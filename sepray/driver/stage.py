@@ -18,6 +18,7 @@ from ..console.terminal import StageProgress, console, duration
 from ..disk import links
 from ..execution import cluster, items
 from ..execution.capacity import Following
+from ..execution.conditions import deterministic
 from ..execution.hanging import Hang, HangWatch
 from ..execution.lost_workers import WorkerLossWatch
 from ..execution.schedulers import StopsAsTold, make_scheduler
@@ -326,12 +327,13 @@ def trial_parameters(
     warm_starts = {}
     if prepared.warm_start:
         given, folder = (train, data.augmentation), f"{checkpoints}/start"
-        for seed in seeds:
-            found, took = prepared.warm_start.estimates(*given, seed, context.device, f"{folder}/{seed}")
-            warm_starts[seed] = (found.numpy(), took)
-        if not seeds:  # one warm start for all trials of the search
-            train = prepared.warm_start.add_to(*given, spec.seed, context.device, folder)
-        else:
+        with deterministic(context.deterministic):  # as in the trials: it is trained in this process
+            for seed in seeds:
+                found, took = prepared.warm_start.estimates(*given, seed, context.device, f"{folder}/{seed}")
+                warm_starts[seed] = (found.numpy(), took)
+            if not seeds:  # one warm start for all trials of the search
+                train = prepared.warm_start.add_to(*given, spec.seed, context.device, folder)
+        if seeds:
             context = replace(context, origin={**context.origin, WARM_START: OWN_SEED})
     return {
         "context": context,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
@@ -48,6 +49,22 @@ def set_deterministic(on: bool) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its first call
     torch.use_deterministic_algorithms(on)
     torch.backends.cudnn.deterministic = on
+
+
+@contextlib.contextmanager
+def deterministic(on: bool) -> Iterator[None]:
+    """Let torch use only algorithms that give the same bits every time in the block, if ``on``; then as before it."""
+    if not on:
+        yield
+        return
+    enabled, of_cudnn = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.deterministic
+    only_warns = torch.is_deterministic_algorithms_warn_only_enabled()
+    set_deterministic(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=only_warns)
+        torch.backends.cudnn.deterministic = of_cudnn
 
 
 def differences(stored: Mapping[str, str], present: Mapping[str, str]) -> list[str]:

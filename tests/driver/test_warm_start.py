@@ -303,6 +303,23 @@ def test_driver_without_a_gpu_computes_the_start_on_its_cpu_while_trials_keep_th
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize("seeds", [[], [3]])
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_warm_starts_of_a_deterministic_study_are_trained_so(spec, tmp_path, deterministic, seeds):
+    data = TaskData(SIGNAL, split(), split(), split(), "ab" * 32)
+    study = spec.changed(separator=egg("constant"), space={}, reference_points={}, controls={})
+    told = []
+
+    def halves(view, augmentation, seed, device):
+        told.append(torch.are_deterministic_algorithms_enabled())
+        return lambda mixture: torch.stack([mixture, mixture], 1) / 2
+
+    start = warm_start.WarmStart("halves", {"halves": 1}, halves)
+    prepared = prepare(study.changed(deterministic=deterministic), data)
+    trial_parameters("search", 1, dataclasses.replace(prepared, warm_start=start), str(tmp_path), seeds)
+    assert (told, torch.are_deterministic_algorithms_enabled()) == ([deterministic], False)
+
+
 @pytest.mark.parametrize(
     ("trials", "has_gpu", "own"), [("cuda", True, "cuda"), ("cuda", False, "cpu"), ("cpu", True, "cpu")]
 )
