@@ -35,6 +35,9 @@ from .stage import Stage, finals_stage, run_stage, search_stage
 from .stores import StudyStores
 from .time_left import TimeLeft
 
+FRONT = "pareto_front"
+"""User attribute of a search with the numbers of the trials whose runs are tagged as its Pareto front."""
+
 
 def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     """Run, continue or extend a study and finish it.
@@ -217,10 +220,13 @@ def _is_slow(prepared: PreparedStudy, flags: Collection[str]) -> bool:
 
 
 def _show_front(prepared: PreparedStudy, stores: StudyStores) -> None:
-    """Show the trials that no other trial beats in all objectives, and tag their runs."""
+    """Show the trials that no other trial beats in all objectives, and tag their runs, and those that were of these."""
     front = sorted(stores.search.best_trials, key=lambda trial: trial.values)
-    for trial in front:
-        stores.tracker.trial_tags(runs.run_label("search", trial.number), {"pareto_front": "true"})
+    before, now = stores.search.user_attrs.get(FRONT, []), sorted(trial.number for trial in front)
+    for number in sorted({*before, *now}):
+        stores.tracker.trial_tags(runs.run_label("search", number), {"pareto_front": str(number in now).lower()})
+    if now != before:
+        stores.search.set_user_attr(FRONT, now)
     rows = [(f"{t.number} {t.user_attrs.get('label', '')}".strip(), t.values) for t in front]
     title = f"{prepared.spec.name}: Pareto front on the validation split"
     console.print(front_table(title, [o.column for o in prepared.objectives], rows))

@@ -92,6 +92,7 @@ _STUDY: dict[str, _Check] = {
     "signal": _or_none(_mapping()),
     "mlflow_run_id": _or_none(is_text),
     "mlflow_experiment_id": _or_none(is_text),
+    "pareto_front": _list_of(_is_whole),
 }
 """Attribute of a study -> whether its value can be sepray's."""
 _TRIAL: dict[str, _Check] = {

@@ -352,7 +352,17 @@ def test_rule_by_which_a_front_is_chosen_from_is_one_line_to_copy_in_any_termina
     monkeypatch.setattr(driver, "console", screen)
     objectives = (Objective("validation/si_sdr", "maximize"), Objective("validation/relative_l2", "minimize"))
     trial = optuna.trial.create_trial(values=[3.0, 0.5])
-    stores = SimpleNamespace(search=SimpleNamespace(best_trials=[trial]), tracker=FakeTracker())
-    driver._show_front(SimpleNamespace(spec=StudySpec(**NAMED), objectives=objectives), stores)
+    search = optuna.create_study(directions=["maximize", "minimize"])
+    search.add_trial(trial)
+    stores = SimpleNamespace(search=search, tracker=FakeTracker())
+    prepared = SimpleNamespace(spec=StudySpec(**NAMED), objectives=objectives)
+    driver._show_front(prepared, stores)
     assert choosing.words((choosing.KNEE,), objectives) in screen.file.getvalue().splitlines()
-    assert [args[1] for args, _ in stores.tracker.named("trial_tags")] == [{"pareto_front": "true"}]
+    tagged = stores.tracker.named("trial_tags")
+    assert [args for args, _ in tagged] == [("0", {"pareto_front": "true"})]
+    search.add_trial(optuna.trial.create_trial(values=[4.0, 0.25]))  # the study goes on, and finds a better one
+    driver._show_front(prepared, stores)
+    assert [args for args, _ in stores.tracker.named("trial_tags")[len(tagged) :]] == [
+        ("0", {"pareto_front": "false"}),
+        ("1", {"pareto_front": "true"}),
+    ]

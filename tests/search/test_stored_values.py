@@ -97,6 +97,7 @@ def test_what_sepray_writes_is_taken(study, url):
         ("signal", [1]),
         ("mlflow_run_id", {}),
         ("mlflow_experiment_id", 5),
+        ("pareto_front", [1, "2"]),
     ],
 )
 def test_changed_study_is_refused_in_one_line(study, url, name, value):
