@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import torch
 
-from .. import arms, processor
+from .. import arms, identity, processor
 from ..console import interruption, preflight
 from ..console.terminal import console
 from ..console.waiting import wait_for
@@ -132,6 +132,8 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
         console.print(f"warning: {prepared.warning}", soft_wrap=True)
     if missing := _arms_without_trials(prepared, stores):
         console.print(f"warning: {missing} Settings of other arms are all that is compared there.", soft_wrap=True)
+    for told in _tried_otherwise(prepared, stores):
+        console.print(f"warning: {told}", soft_wrap=True)
     trainings.run(search)
     if len(prepared.objectives) > 1:
         _show_front(prepared, stores)
@@ -196,6 +198,21 @@ def _arms_without_trials(prepared: PreparedStudy, stores: StudyStores) -> str:
     points = [point for label, point in prepared.reference_points.items() if label not in there]
     names = arm_trials.arms_without_trials(prepared.arms, trials, max(0, wanted - len(trials)), points)
     return arms.without_trials(names, max(wanted, len(trials)))
+
+
+def _tried_otherwise(prepared: PreparedStudy, stores: StudyStores) -> list[str]:
+    """Return a sentence for each of the settings tried first that an earlier start has tried with other values."""
+    told = []
+    for trial in outcomes.standing(stores.search.get_trials(deepcopy=False)):
+        if (label := trial.user_attrs.get("label")) in prepared.reference_points:
+            now = arm_trials.parameters(prepared.arms, prepared.reference_points[label])
+            then = {name: trial.params[name] for name in now if name in trial.params}
+            if changes := identity.differences(then, {name: now[name] for name in then}):
+                told.append(
+                    f"{label} was tried with other values in trial {trial.number}, and is not tried again "
+                    f"({', '.join(changes)}); under another name these values would be tried"
+                )
+    return told
 
 
 def _machine(prepared: PreparedStudy) -> str:

@@ -11,6 +11,7 @@ import optuna
 import pytest
 import sqlalchemy
 import torch
+from optuna.distributions import FloatDistribution
 from rich.console import Console
 
 from sepray.choices import Objective
@@ -345,6 +346,20 @@ def test_both_databases_are_asked_before_any_data(flag, what, monkeypatch):
     spec = StudySpec("s", "cass", "ecg", {}, **{flag: "postgresql+psycopg://ann:secret@10.0.0.5/x"})
     with pytest.raises(UsageError, match=rf"^{what} postgresql\+psycopg://ann:\*\*\*@10.0.0.5/x cannot be used"):
         driver.require_stores(spec)
+
+
+def test_settings_of_a_name_that_was_tried_with_other_values_are_told():
+    search = optuna.create_study()
+    for label, alpha in (("mine", 0.25), ("same", 1.0)):
+        dimensions = {"alpha": FloatDistribution(0, 1)}
+        known = {"params": {"alpha": alpha}, "distributions": dimensions, "user_attrs": {"label": label}}
+        search.add_trial(optuna.trial.create_trial(value=1.0, **known))
+    points = {"mine": {"alpha": 0.5, "new": 3}, "same": {"alpha": 1}, "untried": {"alpha": 0.5}}
+    prepared = SimpleNamespace(arms={}, reference_points=points)
+    assert driver._tried_otherwise(prepared, SimpleNamespace(search=search)) == [
+        "mine was tried with other values in trial 0, and is not tried again (alpha: 0.25 -> 0.5); under another name "
+        "these values would be tried"
+    ]
 
 
 def test_rule_by_which_a_front_is_chosen_from_is_one_line_to_copy_in_any_terminal(monkeypatch):
