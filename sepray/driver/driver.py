@@ -204,7 +204,7 @@ def _tried_otherwise(prepared: PreparedStudy, stores: StudyStores) -> list[str]:
     """Return a sentence for each of the settings tried first that an earlier start has tried with other values."""
     told = []
     for trial in outcomes.standing(stores.search.get_trials(deepcopy=False)):
-        if (label := trial.user_attrs.get("label")) in prepared.reference_points:
+        if (label := str(trial.user_attrs.get("label", ""))) in prepared.reference_points:
             now = arm_trials.parameters(prepared.arms, prepared.reference_points[label])
             then = {name: trial.params[name] for name in now if name in trial.params}
             if changes := identity.differences(then, {name: now[name] for name in then}):
