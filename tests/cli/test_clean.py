@@ -84,7 +84,7 @@ def test_folders_of_no_study_are_named_and_deleted_only_where_that_is_asked_for(
     ]
     assert not gone.exists()
     assert sorted(path.name for path in kept.iterdir()) == ["finished", "halfway", "published"]
-    assert run("clean", "finished", "--orphans", "--yes", status=2).startswith("sepray: --orphans is about")
+    assert run("clean", "finished", "--orphans", "--yes", status=2).startswith("sepray: --orphans deletes folders")
 
 
 def test_old_entries_of_the_cache(run, study, tmp_path):
