@@ -21,7 +21,9 @@ def test_addresses_of_models_pass(model):
     "model", ["models:cass", "models:/cass", "models:/cass/3/4", "models:/cass@", "runs:/", "none"]
 )
 def test_others_are_refused(model):
-    with pytest.raises(UsageError, match=r"is (not the address of a model; give|neither a folder with a model .* nor an address)"):
+    with pytest.raises(
+        UsageError, match=r"is (not the address of a model; give|neither a folder with a model .* nor an address)"
+    ):
         address.check_address(model)
 
 
