@@ -55,13 +55,13 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     """
     spec = under_former_name(spec)
     refuse_unstorable(spec)
-    refuse_other_settings(spec)
-    refuse_misspelt(spec)
-    refuse_unfit(spec.separator, spec.task)
-    require_stores(spec)
-    wait_for(f"{spec.name}: loading the data of {shown_name(spec.task)}; data that the cache lacks are made first")
     with trust.consent(permitted is not None and permitted.trust_model_code):
-        prepared = prepare(spec, load_task(spec.task, spec.stores.cache))
+        before = refuse_other_settings(spec)
+        refuse_misspelt(spec)
+        refuse_unfit(spec.separator, spec.task)
+        require_stores(spec)
+        wait_for(f"{spec.name}: loading the data of {shown_name(spec.task)}; data that the cache lacks are made first")
+        prepared = prepare(spec, load_task(spec.task, spec.stores.cache), before)
         stores = StudyStores(prepared, permitted=permitted)
         return run_and_close(spec.name, stores, lambda: _run(prepared, stores))
 

@@ -24,18 +24,22 @@ from ..search.storage import FINGERPRINT, load_study, refuse_differences
 from ..signal_checks import check_signal
 from ..spec.settings import separator_name
 from ..spec.study import StudySpec, key, rebuilt
-from .prepared import SAMPLES, prepare
+from .prepared import SAMPLES, PreparedStudy, prepare
 
 SIGNAL = "signal"
 """User attribute of a study that holds its task's signal."""
 _NOTHING = Split(*[None] * 2)  # type: ignore[arg-type] # stands for data that are not loaded
 
 
-def refuse_other_settings(spec: StudySpec) -> None:
+def refuse_other_settings(spec: StudySpec) -> PreparedStudy | None:
     """Compare a study with the one of its name in its storage, if there is one.
 
-    A study of a version that did not keep its signal, or kept another description of it, is compared by task, budget
-    and separator alone.
+    A study of a version that did not keep its signal, or kept another description of it, is compared by task, budget,
+    separator and seed alone. The seed is no part of the fingerprint, but all that is drawn depends on it: which items
+    give unpaired samples, what the sampler proposes, the seeds of trials and retrainings, a trained warm start.
+
+    Returns:
+        The study without its data, for ``prepare`` to take its models from; None if it was not prepared.
 
     Raises:
         FingerprintMismatchError: their settings differ; a line for each difference.
@@ -43,20 +47,24 @@ def refuse_other_settings(spec: StudySpec) -> None:
     """
     before = stored_study(spec)
     if before is None:
-        return
+        return None
     then: dict[str, Any] = dict(before.user_attrs[FINGERPRINT])
-    changes = _task_changes(before.user_attrs["spec"]["task"], spec)
+    kept: dict[str, Any] = before.user_attrs["spec"]
+    changes, prepared = _task_changes(kept["task"], spec), None
     known = _signal(before.user_attrs.get(SIGNAL) or {})
     if not changes and known is not None and "data" in then.get("task", {}):
         # The stored study tells whether the task has samples of its own: then its items are not divided.
         train = _NOTHING if SAMPLES in then else replace(_NOTHING, observed=torch.empty(0))
         unloaded = TaskData(known, train, _NOTHING, _NOTHING, then["task"]["data"])
-        changes = identity.differences(then, prepare(spec, unloaded).fingerprint)
+        prepared = prepare(spec, unloaded)
+        changes = identity.differences(then, prepared.fingerprint)
     else:
         now: dict[str, Any] = {name: getattr(spec.budget, name) for name in ("max_epochs", "seeds_per_trial")}
         now["separator"] = {"name": key(spec.separator), "config": identity.without_secrets(spec.separator)}
         changes += identity.differences({name: then[name] for name in now if name in then}, now)
-    refuse_differences(spec.name, spec.stores.storage, _with_names(changes, before.user_attrs["spec"], spec))
+    changes += identity.differences({"seed": kept.get("seed", spec.seed)}, {"seed": spec.seed})
+    refuse_differences(spec.name, spec.stores.storage, _with_names(changes, kept, spec))
+    return prepared
 
 
 def under_former_name(spec: StudySpec) -> StudySpec:

@@ -167,12 +167,13 @@ class PreparedStudy:
         return replace(self, references={}) if is_older and not asked else self
 
 
-def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
+def prepare(spec: StudySpec, data: TaskData, before: PreparedStudy | None = None) -> PreparedStudy:
     """Return the study, ready to run.
 
     Args:
         spec: description of the study.
         data: data of its task.
+        before: the same study, prepared before its data were there; its models are taken, and not loaded again.
 
     Raises:
         UsageError: an objective that the task does not have, a rule that does not fit the objectives, or a setting that
@@ -216,8 +217,11 @@ def prepare(spec: StudySpec, data: TaskData) -> PreparedStudy:
     rows, tried = _references(spec, points, space)
     objectives = spec.objectives(signal)
     choosing.weights_of(spec.choose, objectives)
-    warm = warm_start.find(spec.separator, signal, separator.supervision, spec.stores.tracking_uri)
-    weights = initial_weights.find(spec.start, separator, spec.stores.tracking_uri)
+    if before is not None and before.signal == signal:
+        warm, weights = before.warm_start, before.weights
+    else:
+        warm = warm_start.find(spec.separator, signal, separator.supervision, spec.stores.tracking_uri)
+        weights = initial_weights.find(spec.start, separator, spec.stores.tracking_uri)
     fingerprint: dict[str, Any] = {
         "objectives": {objective.key: objective.direction for objective in objectives},
         "max_epochs": spec.budget.max_epochs,

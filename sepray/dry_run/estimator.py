@@ -47,13 +47,13 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
         SeprayError: a run of the study would be refused for the same reason.
     """
     spec = under_former_name(spec)
-    refuse_other_settings(spec)
+    before = refuse_other_settings(spec)
     if data is None:
         refuse_misspelt(spec)
         refuse_unfit(spec.separator, spec.task)
         console.print(f"loading the data of {shown_name(spec.task)}; what the cache does not hold is generated ...")
         data = load_task(spec.task, spec.stores.cache)
-    prepared = prepare(spec, data)
+    prepared = prepare(spec, data, before)
     _refuse_scheduler(prepared)
     prepared = prepared.as_begun(attributes_of(spec))
     done = progress(prepared)

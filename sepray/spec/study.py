@@ -81,7 +81,8 @@ class StudySpec(Changeable):
     """Initial model, with whose weights every training begins: pretrained:ecg, models:/NAME@champion or a folder. It
     has a row of the final table as it is, without further training. Empty: random weights."""
     seed: int = 0
-    """Random seed of the sampler and of all trials."""
+    """Random seed of the sampler, of all trials, and of which items give unpaired samples. A study that goes on has the
+    seed that it was begun with."""
     budget: BudgetFlags = field(default_factory=Budget)
     """How much is trained."""
     search: SearchFlags = field(default_factory=Search)

@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from sepray.contracts import Augmentation
-from sepray.driver import final_scores, initial_weights
+from sepray.driver import driver, final_scores, initial_weights
 from sepray.driver.champion import Champion
 from sepray.driver.prepared import prepare
 from sepray.driver.stage import trial_parameters
+from sepray.driver.stores import StudyStores
 from sepray.errors import UsageError
 from sepray.execution.members import Members
 from sepray.scoring import tables
 from sepray.separators import cass, cass_published, supervised_mask
-from sepray.tracking import models
+from sepray.spec.permissions import Permissions
+from sepray.tracking import models, trust
 from sepray.tracking.packaged_model import ModelError, PackagedModel
 
 from .conftest import DATA, SIGNAL
@@ -79,6 +81,36 @@ def test_the_model_is_part_of_what_makes_a_study_the_same(model, spec):
     again = type(spec).restored(spec.changed(start="some/folder").plain())
     assert (again.start, type(spec).restored(spec.plain()).start) == ("some/folder", "")
     assert "start" not in spec.plain()  # as in studies of before
+
+
+def test_a_study_that_goes_on_loads_the_model_once_with_the_trust_that_was_given(spec, tracker, monkeypatch):
+    loads = []
+
+    def load(*_):
+        loads.append(trust.consented())
+        return trained()[1]
+
+    def begin(prepared, permitted):
+        assert prepared.weights.digest == "12ab"
+        raise UsageError("begun")
+
+    monkeypatch.setattr(models, "load", load)
+    spec = spec.changed(start="some/folder")
+    StudyStores(prepare(spec, DATA)).close()
+    loads.clear()
+    monkeypatch.setattr(driver, "load_task", lambda *_: DATA)
+    monkeypatch.setattr(driver, "StudyStores", begin)
+    with pytest.raises(UsageError, match="begun"):
+        driver.run(spec, Permissions(trust_model_code=True))
+    assert loads == [True]
+
+
+def test_models_of_a_study_are_loaded_again_where_its_signal_has_changed(model, spec):
+    before = prepare(spec.changed(start="some/folder"), DATA)
+    other = replace(DATA, signal=replace(SIGNAL, sample_rate=32.0))
+    assert prepare(before.spec, DATA, before).weights is before.weights
+    with pytest.raises(UsageError, match="does not separate the sources of the task"):
+        prepare(before.spec, other, before)
 
 
 @pytest.mark.parametrize(

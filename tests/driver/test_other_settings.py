@@ -104,6 +104,15 @@ def test_study_of_an_older_version_is_compared_by_task_and_budget(begun):
     assert refused(begun.changed(max_epochs=5, task=replace(ecg.DEBUG, seed=1))) == ["max_epochs: 3 -> 5"]
 
 
+def test_another_seed_is_refused_and_a_study_that_has_kept_none_goes_on(begun):
+    assert refused(begun.changed(seed=3)) == ["seed: 0 -> 3"]
+    study = optuna.load_study(study_name=begun.name, storage=begun.stores.storage)
+    attribute(begun, "signal", None)  # as older versions left it
+    assert refused(begun.changed(seed=3)) == ["seed: 0 -> 3"]
+    attribute(begun, "spec", {name: value for name, value in study.user_attrs["spec"].items() if name != "seed"})
+    assert refused(begun.changed(seed=3)) == []
+
+
 @dataclass(frozen=True)
 class Recordings:
     """A task with recordings."""
