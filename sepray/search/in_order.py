@@ -14,10 +14,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from .ledger import virtual_time
+from .ledger import STOPPED, virtual_time
 from .live_trial import LiveTrial
 from .outcomes import Outcome, decide
 from .searcher import StudySearcher
@@ -123,12 +124,15 @@ class InOrderSearcher(StudySearcher):
         if result is None:
             self._end(order, told, decide(told.result, True, self._objectives))
             return
+        goes_on, outcome = not result.get("outcome"), decide(result, False, self._objectives)
+        stops = goes_on and self._judge.on_trial_result(None, trial, dict(result)) == TrialScheduler.STOP
+        if stops and outcome.state is TrialState.PRUNED:  # before the value: no later driver judges that once more
+            self.annotate(number, STOPPED, int(result["epoch"]))
         self._write_epochs(told, result)
-        goes_on = not result.get("outcome")
-        if goes_on and self._judge.on_trial_result(None, trial, dict(result)) != TrialScheduler.STOP:
+        if goes_on and not stops:
             return
         self._judge.on_trial_complete(None, trial, dict(result))
-        self._end(order, told, decide(result, False, self._objectives))
+        self._end(order, told, outcome)
 
     def _end(self, order: VirtualOrder, told: LiveTrial, outcome: Outcome) -> None:
         """Write how a trial has ended, and ask for the one that takes its slot on the virtual clock."""

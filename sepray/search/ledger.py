@@ -27,13 +27,14 @@ from ..arms import ARM, Arm, hyperparameters
 from ..identity import digest, plain
 from ..secrecy import mask
 from .arm_trials import WithinArms, arm_of, dimensions, next_arm, parameters
-from .outcomes import Outcome, replaced, standing
+from .outcomes import Outcome, decide, replaced, standing
 from .samplers import capacity
 from .storage import Study
 
 # System attribute that optuna.Trial.set_constraint writes. It is written directly, because making an optuna.Trial for a
 # trial that exists lets the sampler draw again.
 _CONSTRAINT = "constraints:collapsed"
+STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
@@ -101,14 +102,16 @@ class Ledger:
     - ``checkpoint``: name of its folder, for people to read;
     - ``outcome``: the fields of ``Outcome``, written before the state: where a driver is killed between the two, the
       next one ends the trial;
+    - ``stopped``: epoch after which a deterministic study stops the trial, written before that epoch's value: where both
+      are there and no outcome is, the next driver ends the trial;
     - ``hyperparameters`` of a fixed trial, or of one of an arm: all that it was given, searched (and so Optuna
       parameters) or not;
     - ``point`` of a fixed trial: see ``FixedTrial``;
     - ``retry_of``: number of the trial in whose place it is run.
 
     Attributes:
-        ended_late: trials with an outcome that an earlier driver has written and not concluded, as of the last
-            ``count``; ``finish`` is still to be called for each.
+        ended_late: trials whose end an earlier driver has decided and not concluded, as of the last ``count``;
+            ``finish`` is still to be called for each.
         sampler_for: makes the sampler that proposes the trial of a number; None: the study's own proposes all of them.
     """
 
@@ -151,13 +154,13 @@ class Ledger:
         trials = self._all_trials()
         counted = standing(trials)
         running = [t for t in trials if t.state == TrialState.RUNNING and t.number not in self._handed_out]
-        self._unfinished = deque(t for t in running if "outcome" not in t.user_attrs)
+        self._unfinished = deque(t for t in running if not _has_ended(t))
         self._new_trials = sum(t.state == TrialState.WAITING for t in trials)
         if self._fixed is None:
             labelled = sum("label" in t.user_attrs for t in counted)
             most = min(self._trials, capacity(self._study.sampler, self._space) + labelled)
             self._new_trials += max(0, int(most) - len(counted))
-        self.ended_late = [self._ended_late(t) for t in running if "outcome" in t.user_attrs]
+        self.ended_late = [self._ended_late(t) for t in running if _has_ended(t)]
 
     def past(self) -> list[tuple[int, int, bool]]:
         """Return number, virtual time, and whether it has ended, of every trial that was asked for, in order."""
@@ -265,9 +268,12 @@ class Ledger:
                     self.write_outcome(old.number, dropped)  # ``count`` takes it for one that ended late
 
     def _ended_late(self, trial: FrozenTrial) -> tuple[AskedTrial, Outcome]:
-        attribute = dict(trial.user_attrs["outcome"])
-        values = None if attribute["values"] is None else tuple(attribute["values"])
-        outcome = Outcome(**{**attribute, "state": TrialState[attribute["state"]], "values": values})
+        attribute = dict(trial.user_attrs.get("outcome", {}))
+        if attribute:
+            values = None if attribute["values"] is None else tuple(attribute["values"])
+            outcome = Outcome(**{**attribute, "state": TrialState[attribute["state"]], "values": values})
+        else:
+            outcome = decide({"epoch": trial.user_attrs[STOPPED]}, False, ())
         return self._asked_trial(trial.number, trial.user_attrs, trial.params, trial), outcome
 
     def _ask(self) -> AskedTrial:
@@ -338,6 +344,12 @@ class Ledger:
             arm=arm,
             epochs=attributes.get("epochs"),
         )
+
+
+def _has_ended(trial: FrozenTrial) -> bool:
+    """Say whether an earlier driver has decided how a running trial ends."""
+    stopped, epochs = trial.user_attrs.get(STOPPED), trial.intermediate_values
+    return "outcome" in trial.user_attrs or (stopped is not None and stopped == max(epochs, default=0))
 
 
 def virtual_time(epochs: int, state: TrialState) -> int:

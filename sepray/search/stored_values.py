@@ -106,6 +106,7 @@ _TRIAL: dict[str, _Check] = {
     ),
     "seed": _is_whole,
     "retry_of": _is_whole,
+    "stopped": _is_whole,
     "base": _or_none(_is_whole),
     "epochs": _or_none(_is_whole),
     "hyperparameters": _mapping(_is_plain),

@@ -215,6 +215,46 @@ def test_killed_study_ends_with_the_trials_of_one_that_was_not(url, sampler):
         assert told(study) == told(whole), kill_after
 
 
+def test_kill_between_the_last_value_of_a_stopped_trial_and_its_outcome_changes_no_trial(url, monkeypatch):
+    def sampler_for(number):
+        return make_sampler("random", 3, SPACE, existing=number)
+
+    whole = study_at(url, name="whole")
+    run(whole, 9, seed=1, sampler_for=sampler_for)
+    stopped = [trial.number for trial in whole.get_trials() if trial.state.name == "PRUNED"]
+    for number in (stopped[0], stopped[-1]):
+        study = study_at(url, name=f"killed at the end of {number}")
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+
+            def finish(searcher, ended, *rest, number=number):
+                if ended == number:
+                    searcher.flush()
+                    raise Killed
+                StudySearcher._finish(searcher, ended, *rest)
+
+            patch.setattr(InOrderSearcher, "_finish", finish)
+            run(study, 9, seed=2, sampler_for=sampler_for)
+        killed = study.get_trials()[number]
+        assert (killed.state.name, "outcome" in killed.user_attrs) == ("RUNNING", False)
+        listener = Recorder()
+        run(study, 9, seed=3, sampler_for=sampler_for, listener=listener)
+        assert told(study) == told(whole), number
+        assert listener.events.count(("finished", number, "pruned")) == 1
+        reasons = [each.get_trials()[number].user_attrs["outcome"]["reason"] for each in (study, whole)]
+        assert reasons[0] == reasons[1]
+
+
+def test_a_stop_whose_value_was_not_written_is_judged_again(url):
+    study = study_at(url)
+    trial = study.ask(SPACE)
+    study._storage.set_trial_user_attr(trial._trial_id, "stopped", 2)
+    for epochs, ended in ((1, False), (2, True), (3, False)):
+        study._storage.set_trial_intermediate_value(trial._trial_id, epochs, 0.5)
+        ledger = Ledger(study, SPACE, 1, 11, {}, None, "{number}")
+        ledger.count()
+        assert (len(ledger.ended_late), ledger.remaining) == (int(ended), int(not ended))
+
+
 def test_extended_study_asks_for_the_further_trials_alone(url):
     study = study_at(url)
     run(study, 5, seed=1)
