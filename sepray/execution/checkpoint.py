@@ -32,6 +32,7 @@ _METADATA: dict[str, Any] = {
     "seed": int | None,
     "members": list[Mapping[str, Any]],
     "history": list[Mapping[str, Any]],
+    "others": int,
     "identity": str,
     "seconds": float,
 }

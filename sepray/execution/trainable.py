@@ -102,14 +102,15 @@ class SeparatorTrainable(tune.Trainable):
     trial has a budget of its own. A result has ``epoch`` (from 1), ``objective`` (``choices.guide_loss``), the metrics,
     ``epoch_seconds``, ``timestamp_ms`` (end of the epoch, Unix time), ``outcome`` and its ``reason``. The outcome is
     empty while the trial goes on, else ``complete``, ``diverged``, ``collapsed``, ``error``, ``out_of_memory``, or one
-    of ``fault``. The first result after a restore has the earlier ones as ``history``, and that of every start the
-    ``conditions`` of the training, in a list. ``checkpoint_trouble`` says why the last due checkpoint was not written.
+    of ``fault``. The first result after a restore has the trial's earlier ones as ``history``, and the first epoch of
+    every start the ``conditions`` of the training, in a list. ``checkpoint_trouble``: why the last due one is missing.
     """
 
     _members: Members | None
     _train: Mapping[str, torch.Tensor]
     _validation: Mapping[str, torch.Tensor]
     _history: list[dict[str, Any]]
+    _others: int  # epochs at the beginning of the history that another trial has trained
     _reported: bool
     _memory_failures: int
     _trouble: str
@@ -182,7 +183,7 @@ class SeparatorTrainable(tune.Trainable):
         if not own or saved.epoch > members.epochs:
             self._restore(members, saved)
         if not own:
-            self._reported = True  # what the other trial reported is not this one's history
+            self._others = len(self._history)
 
     def cleanup(self) -> None:
         """Wait for a checkpoint that is being written."""
@@ -192,7 +193,7 @@ class SeparatorTrainable(tune.Trainable):
     def _begin(self, config: dict[str, Any]) -> None:
         self.config = config
         self._members = None
-        self._history = []
+        self._history, self._others = [], 0
         self._reported = False
         self._memory_failures = 0
         self._trouble = ""
@@ -217,7 +218,7 @@ class SeparatorTrainable(tune.Trainable):
         """Return the members; the first call builds them, and goes on from this trial's newest undamaged checkpoint."""
         if self._members is not None:
             return self._members
-        context, self._history = self._context, []
+        context, self._history, self._others = self._context, [], 0
         # AssertionError: this torch has no CUDA. OSError: there is no room for items that this node has to fetch.
         with _nodes_errors(RuntimeError, AssertionError, ValueError, OSError, ImportError):
             self._move_data()
@@ -257,8 +258,8 @@ class SeparatorTrainable(tune.Trainable):
         result = self._history.pop() if ended else self._epoch(members)
         # In a list, because Tune would flatten a dictionary.
         first: dict[str, Any] = {} if self._reported else {"conditions": [self._conditions]}
-        if not self._reported and self._history:
-            first["history"] = list(self._history)
+        if not self._reported and (earlier := self._history[self._others :]):
+            first["history"] = earlier
         self._history.append(result)
         self._reported = True
         outcome, reason = self._judge(members)
@@ -303,18 +304,17 @@ class SeparatorTrainable(tune.Trainable):
         self._finish_writing()  # the folder may be removed once the outcome is known
         last = dict(self._history[-1]) if self._history else {"epoch": 0, "objective": float("nan")}
         final = {"outcome": outcome, "reason": mask(reason), "traceback": mask(trace), "done": True}
-        if not self._reported:
-            final["history"] = list(self._history)
+        final |= {} if self._reported else {"history": self._history[self._others :]}
         return last | final
 
     def _state(self, members: Members) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         tensors, values = members.state()
         own = {"number": self.config["number"], "seed": self.config["seed"]}
-        return tensors, {**own, "members": values, "history": list(self._history)}
+        return tensors, {**own, "members": values, "history": list(self._history), "others": self._others}
 
     def _restore(self, members: Members, saved: checkpoint.Checkpoint) -> None:
         members.load(saved, self.config["hyperparameters"])
-        self._history = list(saved.metadata["history"])
+        self._history, self._others = list(saved.metadata["history"]), saved.metadata.get("others", 0)
 
     def _save(self, members: Members, outcome: str) -> None:
         """Write a checkpoint in the background where one is due; the last one before the outcome is reported.

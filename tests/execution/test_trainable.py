@@ -423,6 +423,20 @@ def test_checkpoint_of_another_trial_gives_its_weights_and_leaves_the_settings(b
     assert same(weights(bad), weights(good)), "its own learning rate is 0"
 
 
+def test_start_from_another_trials_checkpoint_reports_its_conditions_and_no_epoch_of_the_other(bench, tmp_path):
+    good = bench(number=1, seed=1, max_epochs=9)
+    step(good), step(good)
+    good.save_checkpoint(str(tmp_path / "exploited"))
+    bad = bench(number=2, seed=2, max_epochs=9)
+    bad.load_checkpoint(str(tmp_path / "exploited"))
+    first, second = step(bad), step(bad)
+    assert (first["epoch"], first["conditions"]) == (3, [bad._conditions])
+    assert "history" not in first
+    assert "conditions" not in second
+    again = step(bench(number=2, seed=2, max_epochs=9))
+    assert (again["epoch"], [r["epoch"] for r in again["history"]]) == (5, [3, 4])
+
+
 def test_checkpoint_of_another_trial_counts_though_it_is_of_an_earlier_epoch(bench, tmp_path):
     good, bad = bench(number=1, seed=1, max_epochs=9), bench(number=2, seed=2, max_epochs=9)
     step(good)
