@@ -33,6 +33,7 @@ from ..console.terminal import console
 from ..contracts import Augmentation, Oracle, SeparatorConfig, Signal, Supervision, Tensors
 from ..errors import UsageError, mask
 from ..execution import checkpoint
+from ..execution.devices import is_here
 from ..tracking import models, pretrained
 from ..tracking.environment import resolve_uri
 from ..tracking.packaged_model import DIGEST, PackagedModel
@@ -77,8 +78,8 @@ class WarmStart:
             view: training view of the separator.
             augmentation: augmentation of the training items.
             seed: seed of the other separator's training.
-            device: device of the trials, ``"cpu"`` or ``"cuda"``. A driver without a GPU, as on the head of a cluster,
-                computes on its CPU instead, and says so.
+            device: device of the trials in torch's words, such as ``"cpu"`` or ``"cuda"``. A driver that lacks it, as
+                on the head of a cluster, computes on its CPU instead, and says so.
             folder: path or URI where the estimates are kept.
 
         Raises:
@@ -89,12 +90,13 @@ class WarmStart:
         if kept is not None and kept.metadata.get("identity") == key and "start" in kept.tensors:
             return kept.tensors["start"], float(kept.metadata.get("seconds", 0.0))
         began = time.monotonic()
-        if device == "cuda" and not torch.cuda.is_available():
-            device = "cpu"
+        if not is_here(device):
             console.print(
-                f"this process has no GPU: the warm start {self.name} is computed on its CPU; trials are on GPUs",
+                f"this process has no {device}: the warm start {self.name} is computed on its CPU; trials are on "
+                f"{device}",
                 soft_wrap=True,
             )
+            device = "cpu"
         separate = self.separator(view, augmentation, seed, device)
         estimates = torch.cat([separate(part.to(device)).cpu() for part in view["mixture"].split(_ITEMS_AT_ONCE)])
         seconds = time.monotonic() - began

@@ -17,13 +17,24 @@ def require_here(device: str, what: str) -> None:
     Raises:
         UsageError: this machine, or this build of torch, has no such device.
     """
-    try:
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError):  # torch has no driver, no GPU, no support in this build, or no such name
+    if not is_here(device):
         raise UsageError(
             f"{what} trains a trial in this process, and there is no {device} here; run it on a machine that trials "
             "run on"
-        ) from None
+        )
+
+
+def is_here(device: str) -> bool:
+    """Say whether this process can compute on a device, also where others have taken all its memory.
+
+    Args:
+        device: a device in torch's words, such as ``"cuda"``.
+    """
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # no driver, no GPU, no support in this build, or no such name
+        return is_out_of_memory(error)
+    return True
 
 
 def is_out_of_memory(error: Exception) -> bool:

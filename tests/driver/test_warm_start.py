@@ -279,11 +279,14 @@ def test_each_seed_of_the_retrainings_has_a_start_of_its_own_and_the_search_has_
     assert WARM_START not in search["context"].origin
 
 
-def test_driver_without_a_gpu_computes_the_start_on_its_cpu_while_trials_keep_theirs(
-    spec, tmp_path, monkeypatch, capsys
+@pytest.mark.parametrize(("gpus", "device"), [(0.5, ""), (0, "mps")])
+def test_driver_without_the_device_computes_the_start_on_its_cpu_while_trials_keep_theirs(
+    spec, tmp_path, monkeypatch, capsys, gpus, device
 ):
     data = TaskData(SIGNAL, split(), split(), split(), "ab" * 32)
-    study = spec.changed(separator=egg("constant"), space={}, reference_points={}, controls={}, gpus_per_trial=0.5)
+    study = spec.changed(separator=egg("constant"), space={}, reference_points={}, controls={})
+    study = study.changed(gpus_per_trial=gpus, device=device)
+    device = device or "cuda"
     devices = []
 
     def halves(view, augmentation, seed, device):
@@ -292,13 +295,15 @@ def test_driver_without_a_gpu_computes_the_start_on_its_cpu_while_trials_keep_th
 
     start = warm_start.WarmStart("halves", {"halves": 1}, halves)
     prepared = dataclasses.replace(prepare(study, data), warm_start=start)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    asked = []
+    monkeypatch.setattr(warm_start, "is_here", lambda device: asked.append(device))
     search = trial_parameters("search", 1, prepared, str(tmp_path))
-    assert devices == ["cpu"]
-    assert search["context"].device == "cuda"
+    assert (asked, devices, search["context"].device) == ([device], ["cpu"], device)
     np.testing.assert_array_equal(search["train"]["start"][:, 0], search["train"]["mixture"] / 2)
     [line] = capsys.readouterr().out.splitlines()
-    assert line == "this process has no GPU: the warm start halves is computed on its CPU; trials are on GPUs"
+    assert line == (
+        f"this process has no {device}: the warm start halves is computed on its CPU; trials are on {device}"
+    )
     trial_parameters("search", 1, prepared, str(tmp_path))  # reads what is kept, and has nothing to tell
     assert capsys.readouterr().out == ""
 
@@ -321,12 +326,13 @@ def test_warm_starts_of_a_deterministic_study_are_trained_so(spec, tmp_path, det
 
 
 @pytest.mark.parametrize(
-    ("trials", "has_gpu", "own"), [("cuda", True, "cuda"), ("cuda", False, "cpu"), ("cpu", True, "cpu")]
+    ("trials", "here", "own"),
+    [("cuda", ["cpu", "cuda"], "cuda"), ("cuda", ["cpu"], "cpu"), ("mps", ["cpu"], "cpu"), ("cpu", ["cpu"], "cpu")],
 )
 def test_driver_computes_the_start_on_the_device_of_the_trials_where_it_has_it(
-    tmp_path, monkeypatch, trials, has_gpu, own
+    tmp_path, monkeypatch, trials, here, own
 ):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(warm_start, "is_here", lambda device: device in here)
 
     def told(view, augmentation, seed, device):
         raise UsageError(f"asked for {device}")
