@@ -43,6 +43,7 @@ class Contender:
         published_epochs: epochs that its paper trains its settings for; 0: the paper is silent; None: its settings are
             searched, or its own.
         learns: whether anything of it is trained.
+        paired_fraction: share of the training items that it sees with their sources, where it sees only some so.
     """
 
     key: str
@@ -56,6 +57,7 @@ class Contender:
     epochs: int | None = None
     published_epochs: int | None = None
     learns: bool = True
+    paired_fraction: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ def contender(entry: NamedSeparator, comparison: Comparison, spaces: Spaces, sig
         epochs=epochs,
         published_epochs=of_paper,
         learns=separator.learns,
+        paired_fraction=separator.paired_fraction,
     )
 
 

@@ -165,7 +165,7 @@ def build(
     few = too_few(units, len(ranked) - 1)
     notes = _notes([e.contender for e in entries])
     caption = _caption(comparison, data, units, len(ranked) - 1, f"{reference}, {how}", frames, notes)
-    seen, imported = _samples(data, entries), others.words if others is not None else ""
+    seen, imported = _samples(data, entries, comparison.seed), others.words if others is not None else ""
     caption = imported + caption + seen
     return ComparisonTable(
         title,
@@ -191,10 +191,10 @@ def _middle(values: NDArray[np.float64], measure: str) -> float:
     return float(values.mean())
 
 
-def _samples(data: TaskData, entries: Sequence[SeparatorFigures]) -> str:
+def _samples(data: TaskData, entries: Sequence[SeparatorFigures], seed: int) -> str:
     """Return what the unpaired samples were that separators saw, in a sentence; empty where none saw any."""
-    seen = {e.contender.supervision for e in entries}
-    notes = {views.note(data.train, how, data.unit_names) for how in Supervision if how.value in seen} - {""}
+    seen = {(Supervision(e.contender.supervision), e.contender.paired_fraction) for e in entries}
+    notes = {views.note(data.train, how, data.unit_names, seed, share) for how, share in seen} - {""}
     return "".join(f" {note[0].upper()}{note[1:]}." for note in sorted(notes))
 
 

@@ -132,6 +132,7 @@ def score_all(
     bounds |= tables.references(test, stft["n_fft"], stft["hop"], data.signal)
     rows += [row(name, scores) for name, scores in bounds.items()]
     of_pairs = {t.number for system in systems.systems for t in system.members.values()}
+    kind = build_separator(spec.separator, data.signal)
     by_measure = {m: {n: s[m] for n, s in sound.items() if n in of_pairs} for m in measures}
     return {
         "member": champion.member.number,
@@ -147,7 +148,7 @@ def score_all(
         "columns": tables.objective_columns(shown) if shown else [*sources, "mean"],
         "pairs": pairs.as_json(systems, by_measure.pop(spec.metric), by_measure),
         "best_of_arms": sorted(compared - of_pairs),
-        "samples": views.note(data.train, build_separator(spec.separator, data.signal).supervision, data.unit_names),
+        "samples": views.note(data.train, kind.supervision, data.unit_names, spec.seed, kind.paired_fraction),
         "references": sorted({t.number for each in others if each.label for t in each.members}),
     }
 

@@ -130,10 +130,9 @@ class PreparedStudy:
     @property
     def _samples_warning(self) -> str:
         """Say that unpaired samples are of the recordings in the mixtures, where they are."""
-        if not views.shares_recordings(self.data.train, self.separator.supervision):
-            return ""
-        told = views.note(self.data.train, self.separator.supervision, self.data.unit_names)
-        return f"{told[0].upper()}{told[1:]}."
+        data, kind = self.data, self.separator
+        told = views.sharing(data.train, kind.supervision, data.unit_names, self.spec.seed, kind.paired_fraction)
+        return f"{told[0].upper()}{told[1:]}." if told else ""
 
     @property
     def _fixed_warning(self) -> str:

@@ -94,7 +94,7 @@ def parallel_coordinates(results: StudyResults) -> Section:
         return Section(
             key, title, "There is nothing to compare: it takes four finished trials with different settings."
         )
-    ranked = sorted(results.feasible, key=lambda t: results.sign * results.value(t))
+    ranked = results.ranked
     top = len(_best_quarter(ranked))
     rows = [results.words, *varied]
     positions = [_positions([results.value(t) for t in ranked], None)]
@@ -130,6 +130,8 @@ def parallel_coordinates(results: StudyResults) -> Section:
     note = (
         "Each line is a trial that ran its whole budget. Each row has its own scale, logarithmic if it is searched so."
     )
+    if len(results.objectives) > 1:
+        note += f" Which trials are the best is decided as for the champion: --choose {' '.join(results.spec.choose)}."
     return Section(key, title, sentence, [render(figure, "parallel.svg", sentence)], note)
 
 

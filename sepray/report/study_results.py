@@ -137,12 +137,20 @@ class StudyResults:
         return [t for t in self.trials if is_feasible(t)]
 
     @cached_property
-    def best(self) -> FrozenTrial | None:
-        """The best feasible trial, the first of equal ones; with several objectives the study's rule chooses it."""
+    def ranked(self) -> list[FrozenTrial]:
+        """Feasible trials, the best first and the first of equal ones before others.
+
+        With several objectives the study's rule (``--choose``) says which is better.
+        """
         if len(self.objectives) == 1:
-            return min(self.feasible, key=lambda t: (self.sign * self.value(t), t.number), default=None)
+            return sorted(self.feasible, key=lambda t: (self.sign * self.value(t), t.number))
         rule = choosing.rule(self.spec.choose, self.objectives, self._losses())
-        return min(self.feasible, key=lambda t: (rule.loss(t.values), t.number), default=None)
+        return sorted(self.feasible, key=lambda t: (rule.loss(t.values), t.number))
+
+    @cached_property
+    def best(self) -> FrozenTrial | None:
+        """The first of ``ranked``; None if no trial is feasible."""
+        return self.ranked[0] if self.ranked else None
 
     @cached_property
     def counts(self) -> Counter[str]:

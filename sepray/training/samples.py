@@ -23,12 +23,14 @@ class Division(NamedTuple):
 
     Attributes:
         mixtures: numbers of the items whose mixtures are learned from.
-        samples: for each source, the numbers of the items that its samples are taken from. The recordings that these
-            samples were cut from are in none of the mixtures of ``mixtures``.
+        samples: for each source, the numbers of the items that its samples are taken from.
+        by_recordings: whether the recordings that these samples were cut from, except those of ``shared_parts``, are in
+            none of the mixtures of ``mixtures``. If not, the items were divided, whatever they were cut from.
     """
 
     mixtures: Tensor
     samples: tuple[Tensor, ...]
+    by_recordings: bool
 
 
 def divide(split: Split, generator: torch.Generator) -> Division:
@@ -51,9 +53,9 @@ def divide(split: Split, generator: torch.Generator) -> Division:
         of_mixtures = kept.all(0)
         left = [~kept[k] if len(columns) == sources > 1 else ~kept.any(0) for k in range(sources)]
         if of_mixtures.any() and all(own.any() for own in left):
-            return Division(_numbers(of_mixtures), tuple(map(_numbers, left)))
+            return Division(_numbers(of_mixtures), tuple(map(_numbers, left)), by_recordings=True)
     halves = _chosen([str(item) for item in range(items)], 0.5, generator)
-    return Division(_numbers(halves), (_numbers(~halves),) * sources)
+    return Division(_numbers(halves), (_numbers(~halves),) * sources, by_recordings=False)
 
 
 def shared_parts(split: Split) -> tuple[int, ...]:

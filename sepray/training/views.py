@@ -75,22 +75,17 @@ def view(
             return {"mixture": split.mixture}
 
 
-def note(split: Split, supervision: Supervision, unit_names: Sequence[str]) -> str:
+def note(
+    split: Split, supervision: Supervision, unit_names: Sequence[str], seed: int, paired_fraction: float = 0.0
+) -> str:
     """Return a sentence on the unpaired samples that a separator saw; empty if it saw none.
 
-    Args:
-        split: the training split.
-        supervision: what the separator saw.
-        unit_names: what the parts of the split's units are, in the plural.
+    The arguments are those of ``sharing``.
     """
     if not divides(split, supervision):
         return ""
-    few = [unit_names[part] for part in _shared(split, supervision)]
-    if few:
-        return (
-            f"there are too few {' and '.join(few)} to be divided: unpaired samples are other crops than those in the "
-            f"mixtures, but of the same {' and '.join(few)}"
-        )
+    if told := sharing(split, supervision, unit_names, seed, paired_fraction):
+        return told
     if supervision is Supervision.SEMI_PAIRED:
         return (
             "unpaired samples are of recordings that are in none of the unpaired mixtures, which are about half of the "
@@ -107,9 +102,38 @@ def divides(split: Split, supervision: Supervision) -> bool:
     return supervision in WEAK and not (supervision is Supervision.OBSERVED_SOURCE and split.observed is not None)
 
 
-def shares_recordings(split: Split, supervision: Supervision) -> bool:
-    """Say whether unpaired samples are of the mixtures' own recordings, because there are too few to be divided."""
-    return divides(split, supervision) and bool(_shared(split, supervision))
+def sharing(
+    split: Split, supervision: Supervision, unit_names: Sequence[str], seed: int, paired_fraction: float = 0.0
+) -> str:
+    """Return a sentence where unpaired samples are of the mixtures' own recordings; empty where they are of others.
+
+    Args:
+        split: the training split.
+        supervision: what the separator sees.
+        unit_names: what the parts of the split's units are, in the plural.
+        seed: random seed of the generator that ``view`` is given.
+        paired_fraction: for SEMI_PAIRED, the share of the items that come with their sources.
+
+    Raises:
+        UsageError: as ``view`` does.
+    """
+    if split.units is None or not divides(split, supervision):
+        return ""
+    generator, divided = torch.Generator().manual_seed(seed), split
+    if supervision is Supervision.SEMI_PAIRED:
+        _, _, divided = _pairs_and_rest(split, paired_fraction, generator)
+    if not samples.divide(divided, generator).by_recordings:
+        return (
+            f"the {' and '.join(unit_names)} of the items could not be divided: unpaired samples are of other items "
+            f"than the mixtures, but perhaps of the same {' and '.join(unit_names)}"
+        )
+    few = [unit_names[part] for part in _shared(divided, supervision)]
+    if few:
+        return (
+            f"there are too few {' and '.join(few)} to be divided: unpaired samples are other crops than those in the "
+            f"mixtures, but of the same {' and '.join(few)}"
+        )
+    return ""
 
 
 def _shared(split: Split, supervision: Supervision) -> tuple[int, ...]:
@@ -146,7 +170,8 @@ def _sources(sources: Tensor, items: Sequence[Tensor], new: New) -> Tensor:
     return chosen
 
 
-def _semi_paired(split: Split, fraction: float, generator: torch.Generator, new: New) -> dict[str, Tensor]:
+def _pairs_and_rest(split: Split, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Split]:
+    """Return the numbers of the items that come with their sources, those of the others, and these without values."""
     count = round(fraction * len(split))
     if not 0 < count <= len(split) - 2:
         empty = "no item with its sources" if count <= 0 else "fewer than two items without their sources"
@@ -156,9 +181,14 @@ def _semi_paired(split: Split, fraction: float, generator: torch.Generator, new:
     units = None if split.units is None else tuple(split.units[k] for k in rest.tolist())
     # Only numbers of items are drawn, so their values are not needed.
     mixtures, sources = (torch.empty((len(rest), *t.shape[1:]), device="meta") for t in (split.mixture, split.sources))
-    mixture, shown = _apart(Split(mixtures, sources, units=units), generator)
-    items = torch.arange(max(count, len(mixture)))
-    unpaired, pairs = items % len(mixture), paired[items % count]
+    return paired, rest, Split(mixtures, sources, units=units)
+
+
+def _semi_paired(split: Split, fraction: float, generator: torch.Generator, new: New) -> dict[str, Tensor]:
+    paired, rest, others = _pairs_and_rest(split, fraction, generator)
+    mixture, shown = _apart(others, generator)
+    items = torch.arange(max(len(paired), len(mixture)))
+    unpaired, pairs = items % len(mixture), paired[items % len(paired)]
     return {
         "mixture": _items(split.mixture, rest[mixture[unpaired]], new),
         "sources": _sources(split.sources, [rest[own[unpaired]] for own in shown], new),

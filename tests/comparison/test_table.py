@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -200,3 +201,19 @@ def test_the_magnitudes_error_has_bounds_of_its_own_and_a_caption(data):
 def test_reference_may_be_a_published_setting(data):
     named = ComparisonFigures([entry("good", "good", [[5, 6, 7, 8]]), entry("cass-bold-FAST", "cass", [[1, 2, 3, 4]])])
     assert table.build(Comparison(reference="cass:bold & FAST"), data, named).reference == "cass"
+
+
+def test_what_unpaired_samples_were_is_told_of_the_share_of_pairs_that_each_separator_sees():
+    """With a tenth of the items as pairs both pieces are left; with eight of ten one is, for this seed."""
+    data = SimpleNamespace(
+        train=Split(torch.zeros(10, 1, 4), torch.zeros(10, 2, 1, 4), units=(("one",),) * 8 + (("another",),) * 2),
+        unit_names=("pieces",),
+    )
+
+    def told(*shares):
+        seen = [SimpleNamespace(contender=SimpleNamespace(supervision="semi-paired", paired_fraction=s)) for s in shares]
+        return table._samples(data, seen, 1)
+
+    assert told(0.1).startswith(" Unpaired samples are of recordings that are in none of the unpaired mixtures")
+    assert told(0.8).startswith(" There are too few pieces to be divided")
+    assert told(0.1, 0.8) == told(0.8) + told(0.1)

@@ -1,6 +1,7 @@
 """Figures of the hyperparameters: the importance of each, and the values of the best trials."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ from optuna.trial import TrialState
 from sepray.choices import Objective
 from sepray.report import hyperparameters, importance
 
-from .studies import SPACE, lines, study_results, trial
+from .studies import EACH, SPACE, lines, study_results, trial
 
 
 def test_importances_find_the_parameter_that_matters_and_leave_out_published_settings(tmp_path):
@@ -225,6 +226,21 @@ def test_every_trial_is_a_line_and_the_best_stand_out(tmp_path, drawn):
     assert {(t.xyann, t.anncoords, t.get_ha()) for t in axes.texts} == {((0, -13), "offset points", "center")}
     assert axes.get_ylim() == (-0.6, pytest.approx(1.3))
     assert made.note.startswith("Each line is a trial that ran its whole budget.")
+
+
+def test_with_several_objectives_the_best_are_those_of_the_studys_rule(tmp_path, drawn):
+    """The trial of the least mean is the second; by the second objective alone it is the last."""
+    space = {"rate": FloatDistribution(0.0, 1.0)}
+    rows = [(0.0, [5.0, 1.0]), (0.2, [0.0, 4.0]), (0.4, [5.0, 2.0]), (1.0, [6.0, 3.0])]
+    trials = [trial(k, [1.0], values=v, params={"rate": r}, distributions=space) for k, (r, v) in enumerate(rows)]
+    results = study_results(tmp_path, trials, EACH)
+    results = replace(results, spec=results.spec.changed(choose=("high/relative_l2",)))
+    assert [t.number for t in results.ranked] == [0, 2, 3, 1]
+    made = hyperparameters.parallel_coordinates(results)
+    drawn_lines = [line for line in drawn["parallel.svg"].axes[0].lines if len(line.get_xdata())]
+    assert [line.get_xdata()[1] for line in drawn_lines] == [0.2, 1.0, 0.4, 0.0]  # the best on top
+    assert made.note.endswith("decided as for the champion: --choose high/relative_l2.")
+    assert results.best is results.ranked[0] is trials[0]
 
 
 def test_best_quarter_is_two_trials_at_least_and_the_greatest_of_a_maximised_objective(tmp_path, drawn):

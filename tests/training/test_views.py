@@ -6,7 +6,7 @@ import torch
 from sepray.contracts import Split, Supervision
 from sepray.disk.mapping import Scratch, slice_of
 from sepray.errors import UsageError
-from sepray.training.views import divides, note, shares_recordings, view
+from sepray.training.views import divides, note, sharing, view
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -146,9 +146,10 @@ def test_too_few_recordings_are_divided_by_items_and_told(seed):
     mixed = {*((seen["mixture"][:, 0, 0] - 10) / 2).tolist()}
     assert not mixed & {*(seen["sources"][:, 1, 0, 0] - 10).tolist()}
     assert {n % 5 for n in mixed}.isdisjoint({n % 5 for n in seen["sources"][:, 0, 0, 0].tolist()})
-    assert shares_recordings(data, Supervision.UNPAIRED_SOURCES)
-    assert not shares_recordings(data, Supervision.PAIRED)
-    assert note(data, Supervision.OBSERVED_SOURCE, ("speakers", "clips")) == (
+    names = ("speakers", "clips")
+    assert sharing(data, Supervision.UNPAIRED_SOURCES, names, seed)
+    assert sharing(data, Supervision.PAIRED, names, seed) == ""
+    assert note(data, Supervision.OBSERVED_SOURCE, names, seed) == (
         "there are too few clips to be divided: unpaired samples are other crops than those in the mixtures, but of "
         "the same clips"
     )
@@ -156,16 +157,38 @@ def test_too_few_recordings_are_divided_by_items_and_told(seed):
 
 def test_too_few_recordings_of_a_source_that_is_not_seen_alone_are_no_matter():
     data = of_units(*(("one piano", f"song {n % 5}") for n in range(20)))
-    assert shares_recordings(data, Supervision.UNPAIRED_SOURCES)
-    assert not shares_recordings(data, Supervision.OBSERVED_SOURCE)
-    assert note(data, Supervision.OBSERVED_SOURCE, ("pianos", "songs")).startswith("unpaired samples are of recordings")
+    names = ("pianos", "songs")
+    assert sharing(data, Supervision.UNPAIRED_SOURCES, names, 0)
+    assert sharing(data, Supervision.OBSERVED_SOURCE, names, 0) == ""
+    assert note(data, Supervision.OBSERVED_SOURCE, names, 0).startswith("unpaired samples are of recordings")
+
+
+@pytest.mark.parametrize("supervision", [s for s in Supervision if s not in (Supervision.NONE, Supervision.PAIRED)])
+def test_recordings_that_cannot_be_kept_apart_are_told(supervision):
+    """Any two kinds of items have a recording in common, in three parts of two sources."""
+    data = of_units(*(("a", "p", "x"), ("a", "q", "y"), ("b", "p", "y")) * 4)
+    assert note(data, supervision, ("hearts", "leads", "days"), 1, 0.25) == (
+        "the hearts and leads and days of the items could not be divided: unpaired samples are of other items than the "
+        "mixtures, but perhaps of the same hearts and leads and days"
+    )
+
+
+def test_what_is_told_is_of_the_items_that_the_pairs_leave():
+    """Only with some seeds are all items of the second piece among the pairs."""
+    data, told = of_units(*[("one",)] * 9, ("another",)), set()
+    for seed in range(6):
+        order = torch.randperm(10, generator=generator(seed))
+        alone = 9 in order[:5].tolist()
+        told.add(alone)
+        assert bool(sharing(data, Supervision.SEMI_PAIRED, ("pieces",), seed, 0.5)) == alone
+    assert told == {True, False}
 
 
 def test_notes_are_of_methods_that_see_unpaired_samples_alone():
     data = of_units(*((f"piece {n % 3}",) for n in range(9)))
-    assert note(data, Supervision.UNPAIRED_SOURCES, ("pieces",)).startswith("unpaired samples are of recordings")
-    assert "in none of the unpaired mixtures" in note(data, Supervision.SEMI_PAIRED, ("pieces",))
-    assert [note(data, how, ("pieces",)) for how in (Supervision.PAIRED, Supervision.NONE)] == ["", ""]
+    assert note(data, Supervision.UNPAIRED_SOURCES, ("pieces",), 0).startswith("unpaired samples are of recordings")
+    assert "in none of the unpaired mixtures" in note(data, Supervision.SEMI_PAIRED, ("pieces",), 0, 0.3)
+    assert [note(data, how, ("pieces",), 0) for how in (Supervision.PAIRED, Supervision.NONE)] == ["", ""]
     with_samples = Split(data.mixture, data.sources, torch.zeros(9, 1, 4))
     assert divides(with_samples, Supervision.UNPAIRED_SOURCES)
     assert not divides(with_samples, Supervision.OBSERVED_SOURCE)
