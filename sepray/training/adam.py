@@ -1,7 +1,7 @@
 """Adam, as ``torch.optim.Adam(fused=True)`` computes it, in a class that has torch import nothing more.
 
-The first optimizer of torch's own that a process makes loads what ``torch.compile`` needs, beside sympy and triton:
-1.3 s of CPU time and 65 MB in every worker, for what no trial uses.
+The first optimizer of torch's own that a process makes loads what ``torch.compile`` needs, beside sympy and triton.
+No trial uses that. ARCHITECTURE.md ("The optimizer is a class of ours") says what it would cost every worker.
 """
 
 from __future__ import annotations
