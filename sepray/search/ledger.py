@@ -102,8 +102,8 @@ class Ledger:
     - ``checkpoint``: name of its folder, for people to read;
     - ``outcome``: the fields of ``Outcome``, written before the state: where a driver is killed between the two, the
       next one ends the trial;
-    - ``stopped``: epoch after which a deterministic study stops the trial, written before that epoch's value: where both
-      are there and no outcome is, the next driver ends the trial;
+    - ``stopped``: epoch after which a deterministic study stops the trial, written before that epoch's value: where
+      both are there and no outcome is, the next driver ends the trial;
     - ``hyperparameters`` of a fixed trial, or of one of an arm: all that it was given, searched (and so Optuna
       parameters) or not;
     - ``point`` of a fixed trial: see ``FixedTrial``;

@@ -211,8 +211,8 @@ def test_what_unpaired_samples_were_is_told_of_the_share_of_pairs_that_each_sepa
     )
 
     def told(*shares):
-        seen = [SimpleNamespace(contender=SimpleNamespace(supervision="semi-paired", paired_fraction=s)) for s in shares]
-        return table._samples(data, seen, 1)
+        contenders = [SimpleNamespace(supervision="semi-paired", paired_fraction=share) for share in shares]
+        return table._samples(data, [SimpleNamespace(contender=each) for each in contenders], 1)
 
     assert told(0.1).startswith(" Unpaired samples are of recordings that are in none of the unpaired mixtures")
     assert told(0.8).startswith(" There are too few pieces to be divided")

@@ -224,16 +224,17 @@ def test_kill_between_the_last_value_of_a_stopped_trial_and_its_outcome_changes_
     stopped = [trial.number for trial in whole.get_trials() if trial.state.name == "PRUNED"]
     for number in (stopped[0], stopped[-1]):
         study = study_at(url, name=f"killed at the end of {number}")
-        with monkeypatch.context() as patch, pytest.raises(Killed):
 
-            def finish(searcher, ended, *rest, number=number):
-                if ended == number:
-                    searcher.flush()
-                    raise Killed
-                StudySearcher._finish(searcher, ended, *rest)
+        def finish(searcher, ended, *rest, number=number):
+            if ended == number:
+                searcher.flush()
+                raise Killed
+            StudySearcher._finish(searcher, ended, *rest)
 
+        with monkeypatch.context() as patch:
             patch.setattr(InOrderSearcher, "_finish", finish)
-            run(study, 9, seed=2, sampler_for=sampler_for)
+            with pytest.raises(Killed):
+                run(study, 9, seed=2, sampler_for=sampler_for)
         killed = study.get_trials()[number]
         assert (killed.state.name, "outcome" in killed.user_attrs) == ("RUNNING", False)
         listener = Recorder()
