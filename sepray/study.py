@@ -51,7 +51,7 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
         study, options, changes = parse_command(chosen, given)
         with changes.named():
             if options.dry_run:
-                return _show_estimate(study)
+                return _show_estimate(study, options.permitted)
             with only_json(options.json):
                 status = _run_and_tell(study, options)
                 if options.json:
@@ -61,13 +61,13 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
     exit_with_status(name_given(spec.name), job)
 
 
-def _show_estimate(spec: StudySpec) -> int:
+def _show_estimate(spec: StudySpec, permitted: Permissions) -> int:
     """Show what a run of the study would take; return the exit status of the dry run."""
     refuse_bad_input(spec)
     from .dry_run import estimator
 
     with kept_private(spec.stores.shared):  # data are made, and kept
-        found = estimator.estimate(spec)
+        found = estimator.estimate(spec, permitted=permitted)
     estimator.show(found)
     return found.status
 

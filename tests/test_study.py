@@ -89,10 +89,15 @@ def test_command_of_the_user_is_told_of_an_error_too(monkeypatch, tmp_path, caps
 def test_dry_run_shows_what_would_run_and_runs_nothing(monkeypatch, status):
     ran = ends(monkeypatch, 0)
     shown = []
-    monkeypatch.setattr(estimator, "estimate", lambda spec: SimpleNamespace(spec=spec, status=status))
-    monkeypatch.setattr(estimator, "show", lambda found: shown.append(found.spec))
-    assert command(monkeypatch, "--dry-run", "--trials", "7", "--on-finish", "touch told") == status
-    assert shown == [SPEC.changed(trials=7)]
+
+    def estimate(spec, permitted):
+        return SimpleNamespace(spec=spec, status=status, trusts=permitted.trust_model_code)
+
+    monkeypatch.setattr(estimator, "estimate", estimate)
+    monkeypatch.setattr(estimator, "show", lambda found: shown.append((found.spec, found.trusts)))
+    given = ["--dry-run", "--trials", "7", "--trust-model-code", "--on-finish", "touch told"]
+    assert command(monkeypatch, *given) == status
+    assert shown == [(SPEC.changed(trials=7), True)]
     assert ran == []
 
 

@@ -22,7 +22,7 @@ from ..search import arm_trials, outcomes
 from ..spec import choosing
 from ..spec.permissions import Permissions
 from ..spec.study import StudySpec
-from ..tracking import access, trust
+from ..tracking import access
 from ..tracking.environment import resolve_uri
 from . import code, retraining_plan, runs
 from .closing import run_and_close
@@ -34,6 +34,7 @@ from .published_retrainings import reference_roles
 from .stage import Stage, finals_stage, run_stage, search_stage
 from .stores import StudyStores
 from .time_left import TimeLeft
+from .warm_start import trusting
 
 FRONT = "pareto_front"
 """User attribute of a search with the numbers of the trials whose runs are tagged as its Pareto front."""
@@ -55,7 +56,7 @@ def run(spec: StudySpec, permitted: Permissions | None = None) -> int:
     """
     spec = under_former_name(spec)
     refuse_unstorable(spec)
-    with trust.consent(permitted is not None and permitted.trust_model_code):
+    with trusting(permitted):
         before = refuse_other_settings(spec)
         refuse_misspelt(spec)
         refuse_unfit(spec.separator, spec.task)

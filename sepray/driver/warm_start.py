@@ -18,6 +18,7 @@ its estimates would pass that on.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -34,7 +35,8 @@ from ..contracts import Augmentation, Oracle, SeparatorConfig, Signal, Supervisi
 from ..errors import UsageError, mask
 from ..execution import checkpoint
 from ..execution.devices import is_here
-from ..tracking import models, pretrained
+from ..spec.permissions import Permissions
+from ..tracking import models, pretrained, trust
 from ..tracking.environment import resolve_uri
 from ..tracking.packaged_model import DIGEST, PackagedModel
 from ..training.finite import NonFiniteLossError
@@ -205,6 +207,11 @@ def _model(name: str, signal: Signal, supervision: Supervision, tracking_uri: st
     loaded = load_model("the warm start", name, signal, supervision, tracking_uri)
     separate = models.as_function(loaded)
     return WarmStart(name, {"model": loaded.metadata[DIGEST]}, lambda view, augmentation, seed, device: separate)
+
+
+def trusting(permitted: Permissions | None) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which the code of models runs if ``--trust-model-code`` permits it."""
+    return trust.consent(permitted is not None and permitted.trust_model_code)
 
 
 def load_model(what: str, name: str, signal: Signal, supervision: Supervision, tracking_uri: str) -> PackagedModel:

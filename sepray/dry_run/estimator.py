@@ -18,11 +18,13 @@ from ..driver.known_names import refuse_misspelt
 from ..driver.other_settings import refuse_other_settings, under_former_name
 from ..driver.prepared import PreparedStudy, prepare
 from ..driver.stage import trial_parameters
+from ..driver.warm_start import trusting
 from ..execution.devices import require_here
 from ..execution.schedulers import make_scheduler
 from ..loading import load_task, refuse_unfit
 from ..module_names import shown_name
 from ..spec import folder
+from ..spec.permissions import Permissions
 from ..spec.study import StudySpec
 from . import machine
 from .estimate import Disk, Estimate, Memory, TimeModel, split_sizes, tried_settings
@@ -34,7 +36,7 @@ from .text import show
 __all__ = ["Estimate", "estimate", "show"]
 
 
-def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
+def estimate(spec: StudySpec, data: TaskData | None = None, permitted: Permissions | None = None) -> Estimate:
     """Return what a study would run, and how long it would take, and how much memory and disk.
 
     Call ``study.refuse_bad_input`` before, as for a run.
@@ -42,18 +44,21 @@ def estimate(spec: StudySpec, data: TaskData | None = None) -> Estimate:
     Args:
         spec: description of the study.
         data: data of its task; None: they are loaded.
+        permitted: what the user allows a run of the study; default: nothing.
 
     Raises:
         SeprayError: a run of the study would be refused for the same reason.
     """
     spec = under_former_name(spec)
-    before = refuse_other_settings(spec)
+    with trusting(permitted):
+        before = refuse_other_settings(spec)
     if data is None:
         refuse_misspelt(spec)
         refuse_unfit(spec.separator, spec.task)
         console.print(f"loading the data of {shown_name(spec.task)}; what the cache does not hold is generated ...")
         data = load_task(spec.task, spec.stores.cache)
-    prepared = prepare(spec, data, before)
+    with trusting(permitted):
+        prepared = prepare(spec, data, before)
     _refuse_scheduler(prepared)
     prepared = prepared.as_begun(attributes_of(spec))
     done = progress(prepared)

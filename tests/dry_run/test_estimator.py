@@ -20,8 +20,10 @@ from sepray.dry_run.schedule import EstimateRange
 from sepray.errors import UsageError
 from sepray.execution.cluster import ClusterError
 from sepray.separators import cass, nmf
+from sepray.spec.permissions import Permissions
 from sepray.spec.study import StudySpec
 from sepray.tasks import ecg
+from sepray.tracking import trust
 
 from .conftest import DATA, SIGNAL
 from .test_measurement import MEASURED
@@ -208,6 +210,14 @@ def test_cluster_decides_how_many_run(spec, measuring, screen, monkeypatch):
     assert limited.search_seconds == EstimateRange(*[3 + 31.5] * 3)
     assert [at_once for *_, at_once, _ in measuring.asked] == [1, 1]  # another machine's trials are not tried here
     assert limited.memory.total == 300 + 200 + 100 * MIB
+
+
+def test_models_are_loaded_with_the_trust_that_a_run_would_have(spec, measuring, screen, monkeypatch):
+    asked = []
+    monkeypatch.setattr(warm_start, "find", lambda *_: asked.append(trust.consented()))
+    for permitted in (None, Permissions(trust_model_code=True)):
+        dry_run.estimate(spec, DATA, permitted)
+    assert asked == [False, True]
 
 
 def test_done_study_is_not_measured(spec, measuring, screen, monkeypatch):
