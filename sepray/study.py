@@ -95,7 +95,12 @@ def _run_and_tell(spec: StudySpec, options: RunOptions) -> int:
 
 
 def run(
-    spec: StudySpec, *, take_over: bool = False, move_here: bool = False, allow_changed_code: bool = False
+    spec: StudySpec,
+    *,
+    take_over: bool = False,
+    move_here: bool = False,
+    allow_changed_code: bool = False,
+    trust_model_code: bool = False,
 ) -> StudyResult:
     """Run, continue or extend a study and finish it; return what it has found.
 
@@ -113,6 +118,8 @@ def run(
         move_here: go on in this folder although the study's checkpoints are in another one, without them: unfinished
             trials begin again.
         allow_changed_code: go on although source files that trainings run have changed since the last start.
+        trust_model_code: run the code that a registered model brings (the present champion, or the one that trainings
+            start from), even if it is neither the code installed here nor that of your own studies.
 
     Returns:
         The result. Its ``status`` is 0 if all went well and 1 if there is nothing to register. It is 2 or 3 if
@@ -122,7 +129,7 @@ def run(
         SeprayError: something that the user can put right.
         KeyboardInterrupt: the study was interrupted; the same call goes on with it.
     """
-    status = execute(spec, Permissions(take_over, move_here, allow_changed_code))
+    status = execute(spec, Permissions(take_over, move_here, allow_changed_code, trust_model_code))
     if status in interruption.STATUSES:
         raise interruption.of_status(status)
     return _result(spec, status)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import sepray
 from sepray import study
 from sepray.results import study_result
+from sepray.spec.permissions import Permissions
 
 NAMES = {"StudySpec", "StudyResult", "run", "load_study", "load_model", "separate", "evaluate", "compare"}
 
@@ -48,6 +50,15 @@ def test_run_returns_what_the_stores_hold_and_how_it_ended(monkeypatch, spec, tm
     assert asked == [spec]
     where = (f"sqlite:///{tmp_path}/o.db", str(tmp_path), "sqlite:///m.db", Path(tmp_path / "data"))
     assert read == ("small", *where, status)
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Permissions)])
+def test_run_allows_what_a_command_does(monkeypatch, spec, name):
+    asked = []
+    monkeypatch.setattr(study, "execute", lambda _, permitted: asked.append(permitted) or 0)
+    monkeypatch.setattr(study_result, "load_study", lambda *given: given)
+    sepray.run(spec, **{name: True})
+    assert asked == [Permissions(**{name: True})]
 
 
 def test_interrupted_run_raises_so_that_a_notebook_or_script_stops(monkeypatch, spec):
