@@ -77,6 +77,10 @@ def result_frame(result: Mapping[str, Any] | None) -> pandas.DataFrame:
     the ends of its 95% interval, ``SOURCE_low`` and ``SOURCE_high``. A source that the measure is not defined for has
     no columns. ``attrs`` has the ``measure`` and the ``split``. Without a result the table is empty.
 
+    All columns have different names, and none has that of the index. Where a source is called like the end of another's
+    interval (``drum`` and ``drum_low``), all ends get a second underscore: ``drum__low``. Where a source is called
+    ``system``, the index is called ``system_``.
+
     Args:
         result: content of ``result.json``, if there is one.
     """
@@ -85,15 +89,16 @@ def result_frame(result: Mapping[str, Any] | None) -> pandas.DataFrame:
     rows = result["rows"] if result else []
     columns = list(dict.fromkeys(name for row in rows for name in row["values"]))
     columns = [name for name in columns if name != "mean"] + ["mean"] * ("mean" in columns)
-    cells = [
-        {
-            f"{name}{end}": row["values"].get(name, (math.nan,) * 3)[k]
-            for name in columns
-            for k, end in enumerate(("", "_low", "_high"))
-        }
-        for row in rows
-    ]
-    table = pandas.DataFrame(cells, index=pandas.Index([row["system"] for row in rows], name="system", dtype=object))
+    joint = "_"
+    while {f"{name}{joint}{end}" for name in columns for end in ("low", "high")} & set(columns):
+        joint += "_"
+    index = "system"
+    while index in columns:
+        index += "_"
+    named = [f"{name}{end}" for name in columns for end in ("", f"{joint}low", f"{joint}high")]
+    cells = [[x for name in columns for x in row["values"].get(name, (math.nan,) * 3)] for row in rows]
+    systems = pandas.Index([row["system"] for row in rows], name=index, dtype=object)
+    table = pandas.DataFrame(cells, index=systems, columns=named)
     table.attrs = {"measure": result["metric"], "split": "test"} if result else {}
     return table
 

@@ -107,6 +107,25 @@ def test_source_without_the_measure_has_empty_cells():
     assert table.attrs == {"measure": "si_sdr", "split": "test"}
 
 
+@pytest.mark.parametrize(
+    ("names", "index", "columns"),
+    [
+        (["drum", "drum_low"], "system", "drum drum__low drum__high drum_low drum_low__low drum_low__high"),
+        (["drum", "drum__high", "drum_low"], "system", "drum drum___low drum___high drum__high drum__high___low "
+         "drum__high___high drum_low drum_low___low drum_low___high"),
+        (["mean_high", "mean"], "system", "mean_high mean_high__low mean_high__high mean mean__low mean__high"),
+        (["system", "system_"], "system__", "system system_low system_high system_ system__low system__high"),
+    ],
+)  # fmt: skip
+def test_names_of_sources_that_are_like_other_columns_lose_no_value(names, index, columns):
+    values = {name: [10.0 * k, 10 * k - 1.0, 10 * k + 1.0] for k, name in enumerate(names)}
+    table = frames.result_frame({"rows": [{"system": "a", "values": values}], "metric": "si_sdr"})
+    assert table.loc["a"].tolist() == [value for own in values.values() for value in own]
+    assert list(table.columns) == columns.split()
+    assert table.index.name == index
+    assert table.reset_index()[index].tolist() == ["a"]
+
+
 def test_path_has_a_row_for_its_start_and_each_step():
     change = Change("beta", 0.5, 0.25, {})
     path = explained(
