@@ -23,7 +23,7 @@ import safetensors.torch
 from torch import Tensor
 
 from ..disk import shared_copies
-from ..disk.files import replace_file, sync_folder
+from ..disk.files import replace_file
 from ..errors import UsageError
 from . import cache_entry, shared_entries
 from .cache_entry import Entry as Entry
@@ -135,7 +135,6 @@ def mapped(
                 entry = shared_entries.fetched(path, description)
             if entry is None:
                 cache_entry.write(path, description, plan())
-                sync_folder(folder)
                 entry, made = cache_entry.read(path, description, verified=0), True
     if entry is None:
         raise OSError(f"{path} was written, but cannot be read")

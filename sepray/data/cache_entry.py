@@ -35,7 +35,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..disk import private_list, shared_copies
-from ..disk.files import file_beside
+from ..disk.files import file_beside, rename_durably
 from ..errors import UsageError
 from ..plain_text import escape_controls
 from .digests import SETTLED, content_hash
@@ -143,7 +143,7 @@ def write(path: Path, description: str, plan: Plan) -> None:
     # From here on the open file is written to, not what has its name.
     with file_beside(path, MODE, ".partial") as (partial, file):
         header = _filled(file, description, plan)
-        partial.replace(path)
+        rename_durably(partial, path)
         remember(header)
         private_list.add(_OWN, f"{seal_of(header)}:{_identity(os.fstat(file.fileno()))}")
 
@@ -168,7 +168,7 @@ def receive(path: Path, description: str, fill: Callable[[IO[bytes]], None]) -> 
             return False
         if header.get("key") != description or not _is_sound(header, tensors):
             return False
-        partial.replace(path)
+        rename_durably(partial, path)
         private_list.add(_OWN, f"{seal_of(header)}:{_identity(os.fstat(file.fileno()))}")
     return True
 

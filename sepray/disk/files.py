@@ -49,9 +49,9 @@ def replace_file(path: Path, content: bytes | str, durable: bool = True, mode: i
         file.flush()
         if durable:
             os.fsync(file.fileno())
-        temporary.replace(path)
-    if durable:
-        sync_folder(path.parent)
+            rename_durably(temporary, path)
+        else:
+            temporary.replace(path)
 
 
 @contextlib.contextmanager
@@ -76,6 +76,20 @@ def file_beside(path: Path, mode: int = 0o666, suffix: str = "") -> Iterator[tup
             yield temporary, file
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def rename_durably(made: Path, path: Path) -> None:
+    """Give a file, which is synced to the disk, the name ``path`` in the same folder, so that it outlives a power cut.
+
+    Args:
+        made: the file.
+        path: its name from now on; a file of that name gives way.
+
+    Raises:
+        OSError: the file cannot be renamed, or its folder cannot be synced.
+    """
+    made.replace(path)
+    sync_folder(path.parent)
 
 
 def create_for_sqlite(path: Path) -> None:

@@ -203,7 +203,7 @@ def _fetched(given: Served) -> FileSlice:
             with files.file_beside(path, 0o600) as (partial, file), _rays_errors():
                 if not _fetch_copy(given, file):
                     _fetch(given, file)
-                partial.replace(path)
+                files.rename_durably(partial, path)
         if name not in _held:
             _held[name] = open(path, "rb")  # noqa: SIM115 # for as long as this process lives
             fcntl.flock(_held[name], fcntl.LOCK_SH)

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -51,6 +52,20 @@ def test_damaged_mapped_entry_is_made_again(tmp_path: Path, damage: str, capsys:
     assert mapped(tmp_path, "ramps", {}, planned).tensors["one"].tolist() == [1] * 5
     assert f"{path} is damaged" in capsys.readouterr().err
     assert mapped(tmp_path, "ramps", {}, not_planned).facts == {"names": ["a", "b"]}
+
+
+def test_folder_is_synced_after_an_entry_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, copy = tmp_path / "entry", tmp_path / "copy"
+    seen: list[tuple[Path, set[str]]] = []
+    monkeypatch.setattr("sepray.disk.files.sync_folder", lambda to: seen.append((to, set(os.listdir(to)))))
+    cache_entry.write(path, "key", planned())
+
+    def fill(file: IO[bytes]) -> None:
+        file.write(path.read_bytes())
+        file.flush()
+
+    assert cache_entry.receive(copy, "key", fill)
+    assert seen == [(tmp_path, {"entry"}), (tmp_path, {"entry", "copy"})]
 
 
 def test_failed_fill_leaves_nothing(tmp_path: Path) -> None:

@@ -95,6 +95,14 @@ def test_no_folder_behind_a_link_that_came_meanwhile_gives_way(tmp_path):
     assert (tmp_path / "mine" / "model" / "thesis").exists()
 
 
+def test_durable_rename_syncs_the_folder_after_it(tmp_path, monkeypatch):
+    (tmp_path / "made").write_text("new")
+    seen = []
+    monkeypatch.setattr(files, "sync_folder", lambda folder: seen.append((folder, sorted(os.listdir(folder)))))
+    files.rename_durably(tmp_path / "made", tmp_path / "file")
+    assert seen == [(tmp_path, ["file"])]
+
+
 def test_a_new_file_never_opens_what_is_there(tmp_path, monkeypatch):
     monkeypatch.setattr(files.secrets, "token_hex", lambda count: "0" * count)
     victim = tmp_path / "victim"

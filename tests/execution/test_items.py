@@ -152,12 +152,15 @@ def fetched(node):
     return sorted(path.name for path in (node.folder / f"fetched-{os.geteuid()}").iterdir() if path.name != "lock")
 
 
-def test_node_without_the_file_fetches_it_once_and_in_pieces(node):
+def test_node_without_the_file_fetches_it_once_and_in_pieces(node, monkeypatch):
+    synced = []
+    monkeypatch.setattr("sepray.disk.files.sync_folder", lambda folder: synced.append((folder, len(fetched(node)))))
     for _ in range(2):
         found = tensors({"mixture": node.given}, "cpu")["mixture"]
         assert torch.equal(found, torch.arange(1250, dtype=torch.float32).reshape(50, 25))
     assert node.source.asked == [(0, 2000), (2000, 2000), (4000, 2000)]
     assert len(fetched(node)) == 1
+    assert synced == [(node.folder / f"fetched-{os.geteuid()}", 1)]  # after it has its name
     assert oct((node.folder / f"fetched-{os.geteuid()}").stat().st_mode & 0o777) == "0o700"
 
 
