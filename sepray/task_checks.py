@@ -49,6 +49,23 @@ def check_task_data(data: object) -> None:
         raise UsageError(f"fingerprint must be a string that is not empty, is {data.fingerprint!r}")
 
 
+def silence(data: TaskData) -> str:
+    """Say which mixtures and sources are 0 in every item of a split, as a sentence; empty where there are none.
+
+    A task may have silent items, and even silent sources, so that nothing is refused here.
+
+    Args:
+        data: data of a task, checked.
+    """
+    told = []
+    for name in SPLITS:
+        split: Split = getattr(data, name)
+        parts = {"mixture": split.mixture} | {s: split.sources[:, k] for k, s in enumerate(data.signal.sources)}
+        silent = [part for part, items in parts.items() if not any(bool(item.any()) for item in items)]
+        told += [f"{name} ({', '.join(silent)})"] if silent else []
+    return f"All values are 0 in {', '.join(told)}: look at what the task loads." if told else ""
+
+
 def _check_split(name: str, split: object, signal: Signal, crop: int) -> None:
     if not isinstance(split, Split):
         raise UsageError(f"{name} must be a Split, is {type_name(split)}")

@@ -469,3 +469,15 @@ def test_sources_of_the_first_channels_pass_and_others_are_refused() -> None:
     ):
         with pytest.raises(UsageError, match=words):
             check_task_data(data)
+
+
+def test_silence_is_told_of_whole_splits_and_of_sources_in_all_items() -> None:
+    assert task_checks.silence(DATA) == ""
+    one_item = with_value(DATA.train.sources, (7, 0), 0.0)
+    assert task_checks.silence(changed("train", sources=one_item)) == ""
+    zeros = torch.zeros_like(DATA.train.sources)
+    last = changed("train", mixture=zeros.sum(1), sources=zeros)
+    last = replace(last, test=replace(DATA.test, sources=with_value(DATA.test.sources, (slice(None), 1), 0.0)))
+    check_task_data(last)
+    told = "All values are 0 in train (mixture, low, high), test (high): look at what the task loads."
+    assert task_checks.silence(last) == told

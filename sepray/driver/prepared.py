@@ -26,6 +26,7 @@ from ..spec import choosing, published_settings
 from ..spec.named_fields import with_python_numbers
 from ..spec.settings import SettingsError
 from ..spec.study import StudySpec, key
+from ..task_checks import silence
 from ..training import views
 from . import code, initial_weights, warm_start
 from .known_names import refuse_unknown
@@ -125,7 +126,7 @@ class PreparedStudy:
     @property
     def warning(self) -> str:
         """What is odd about the study, in sentences; empty if there is nothing odd."""
-        return " ".join(text for text in (self._fixed_warning, self._samples_warning) if text)
+        return " ".join(text for text in (self._fixed_warning, self._samples_warning, silence(self.data)) if text)
 
     @property
     def _samples_warning(self) -> str:

@@ -91,6 +91,12 @@ def test_warning_where_samples_are_of_the_recordings_in_the_mixtures(spec):
     assert prepare(egg, DATA).warning == prepare(spec, one).warning == ""
 
 
+def test_warning_of_silent_data(spec):
+    silent = replace(DATA.train, sources=torch.zeros_like(DATA.train.sources))
+    told = "All values are 0 in train (low, high): look at what the task loads."
+    assert prepare(spec, replace(DATA, train=silent)).warning == told
+
+
 @pytest.mark.parametrize(
     ("changes", "path"),
     [
