@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 @application.command("report")
-def report(study: application.StudyArgument, json: application.Json = False) -> None:
+def report(study: application.StudyArgument, json: application.Json = False) -> int:
     """Make the report of a study again from its stores: figures, and one HTML page that holds them all.
 
     The report is written to the study's folder and, if MLflow answers, added to the study's run. A study that is
-    running, was interrupted or failed has a report too.
+    running, was interrupted or failed has a report too. If the task's data cannot be loaded, it shows no items; a bug
+    there is shown, and the exit status is 3.
 
     Example: sepray report cass-ecg
     """
@@ -32,26 +33,34 @@ def report(study: application.StudyArgument, json: application.Json = False) -> 
     found = read_saved_study(study.name, study.storage, study.storage_path)
     spec, stages = found.spec(study.cache, with_space=False), found.studies
     folder = study_folder(study.storage_path, study.name, found.uid)
-    results = StudyResults.read(spec, stages["search"], stages.get("finals"), folder, _data(spec))
+    data, status = _data(spec)
+    results = StudyResults.read(spec, stages["search"], stages.get("finals"), folder, data)
     page = publish(results, None)
     console.print(str(page), soft_wrap=True)
     _deliver(results, found.run_key, study)
     if json:
         application.print_json({"study": study.name, "report": str(page)})
+    return status
 
 
-def _data(spec: StudySpec) -> TaskData | None:
-    """Return the data of the study's task; None if it cannot be loaded: then the report shows no items."""
+def _data(spec: StudySpec) -> tuple[TaskData | None, int]:
+    """Return the data of the study's task, None where they cannot be loaded, and the exit status that follows: 0 or 3.
+
+    Without data the report shows no items.
+    """
+    from ..console.exit_status import BUG, show_survived_bug
     from ..console.terminal import console
+    from ..fault import is_bad_input
     from ..loading import load_task
 
     try:
-        return load_task(spec.task, spec.stores.cache)
+        return load_task(spec.task, spec.stores.cache), 0
     except Exception as error:  # perhaps a bug of the user's task; the rest of the report needs no data
         named = "" if isinstance(error, SeprayError) else f"{type(error).__name__}: "
         reason = named + mask(one_line(error))
         console.print(f"the report shows no items: the task's data cannot be loaded ({reason})", soft_wrap=True)
-        return None
+        show_survived_bug("sepray", error)
+        return None, 0 if is_bad_input(error) else BUG
 
 
 def _deliver(results: StudyResults, run_key: str, study: application.StudyFlags) -> None:

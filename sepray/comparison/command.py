@@ -48,7 +48,8 @@ def run(comparison: Comparison, spaces: Spaces | None = None, permitted: Permiss
         permitted: what the user allows the studies; default: nothing.
 
     Returns:
-        The exit status: 0 done, 1 no separator has figures, that of a signal where one has ended it.
+        The exit status: 0 done, 1 no separator has figures, 3 one has none because of a bug, that of a signal where one
+        has ended it.
 
     Raises:
         SeprayError: something that the user can put right.

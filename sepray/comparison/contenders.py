@@ -67,12 +67,19 @@ class LeftOut:
     Attributes:
         system: title of its row.
         reason: why it has none, in one line.
-        bug: error in its code, with its traceback; None for a refusal, or a training that failed.
+        bug: error in its code, with its traceback; None for a refusal, or where its study has shown the error.
+        in_trials: whether its trials ended in a bug, which its study has shown.
     """
 
     system: str
     reason: str
     bug: Exception | None = field(default=None, compare=False)
+    in_trials: bool = field(default=False, compare=False)
+
+    @property
+    def has_bug(self) -> bool:
+        """Whether it has no figures because of a bug."""
+        return self.bug is not None or self.in_trials
 
 
 class _RefusalError(Exception):
@@ -84,6 +91,7 @@ def contenders(comparison: Comparison, spaces: Spaces, signal: Signal) -> tuple[
 
     Raises:
         UsageError: no separator takes part, two are the same, or a given setting does not exist.
+        Exception: no separator takes part, and this is a bug in the code of one.
     """
     for measure in comparison.measures:
         if why := metrics.unfit(measure, signal):
@@ -105,6 +113,8 @@ def contenders(comparison: Comparison, spaces: Spaces, signal: Signal) -> tuple[
             reason = f"{type(error).__name__}: {one_line(error)}"
             refused.append(LeftOut(name, reason, error))
     if not found:
+        if bug := next((left.bug for left in refused if left.bug), None):
+            raise bug
         reasons = "; ".join(f"{r.system}: {r.reason}" for r in refused)
         raise UsageError(f"no separator takes the signal of {comparison.task}: {reasons}")
     keys = [c.key for c in found]

@@ -69,13 +69,11 @@ class ComparisonEstimate:
 
     @property
     def status(self) -> int:
-        """Exit status: 0 where some separator can be compared, else 3 where there is a bug, 2 for bad input, or 1."""
+        """Exit status: 3 where a separator has a bug, else 0 where one can be compared, else 2 for bad input, or 1."""
         found = [estimate.status for _, estimate in self.studies]
-        if 0 in found:
-            return 0
-        if any(left.bug for left in self.left_out):
+        if BUG in found or any(left.has_bug for left in self.left_out):
             return BUG
-        return max(found, default=1)
+        return 0 if 0 in found else max(found, default=1)
 
 
 def estimate(comparison: Comparison, spaces: Spaces) -> ComparisonEstimate:
@@ -109,7 +107,7 @@ def estimate(comparison: Comparison, spaces: Spaces) -> ComparisonEstimate:
 
 
 def show(estimate: ComparisonEstimate) -> None:
-    """Print an estimate; the last line is the command that runs the comparison."""
+    """Print an estimate; the last line is the command that runs the comparison, unless every study of it would fail."""
     for line in lines(estimate):
         console.print(line, soft_wrap=True)
 
@@ -146,6 +144,8 @@ def lines(estimate: ComparisonEstimate) -> Iterator[str]:
     for left in estimate.left_out:
         if isinstance(left.bug, Exception):
             yield format_error(left.system, left.bug)
+    if all(study.failure for _, study in estimate.studies):
+        return
     yield ""
     yield "To run it:"
     yield f"  {command(comparison.name)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import identity
 from ..console import interruption
-from ..console.exit_status import format_error
+from ..console.exit_status import BUG, format_error
 from ..console.terminal import console
 from ..console.waiting import wait_for
 from ..contracts import TaskData
@@ -32,7 +32,8 @@ class ComparisonResult:
 
     Attributes:
         comparison: the comparison, as it was asked for.
-        status: its exit status: 0 done, 1 no separator has figures, that of a signal where one has ended a study.
+        status: its exit status: 0 done, 1 no separator has figures, 3 one has none because of a bug, that of a signal
+            where one has ended a study.
         data: data of its task.
         of_separators: their figures; None where a signal has ended it.
         table: its table; None where no separator has figures.
@@ -79,15 +80,16 @@ def result(comparison: Comparison, spaces: Spaces, permitted: Permissions | None
     for left in of_separators.left_out:
         if left.bug:
             console.print(format_error(left.system, left.bug), soft_wrap=True, markup=False)
+    has_bug = any(left.has_bug for left in of_separators.left_out)
     if not of_separators.entries:
         reasons = "; ".join(f"{left.system}: {left.reason}" for left in of_separators.left_out)
         console.print(f"\nno separator has figures: {reasons}", soft_wrap=True, markup=False)
-        return ComparisonResult(comparison, 1, data, of_separators)
+        return ComparisonResult(comparison, BUG if has_bug else 1, data, of_separators)
     found = table.build(comparison, data, of_separators, others)
     publish(comparison, task, data, of_separators, found)
     if len(of_separators.left_out) > len(refused):
         console.print("The same command tries the separators without figures again.")
-    return ComparisonResult(comparison, 0, data, of_separators, found)
+    return ComparisonResult(comparison, BUG if has_bug else 0, data, of_separators, found)
 
 
 def publish(

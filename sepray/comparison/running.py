@@ -17,9 +17,11 @@ from optuna.trial import FrozenTrial
 from .. import study
 from ..choices import BSS_EVAL, SUMMED_MAGNITUDES
 from ..console import interruption
+from ..console.exit_status import BUG
 from ..console.terminal import console
 from ..contracts import Separator, Signal, TaskData
 from ..disk.files import read_json
+from ..driver import failed_trials
 from ..driver.closing import one_ray
 from ..errors import SeprayError, one_line
 from ..execution import checkpoint, weights
@@ -162,7 +164,7 @@ def _run(
     uid = checked_uid(searched.user_attrs["uid"])
     folder = study_folder(spec.stores.storage_path, spec.name, uid)
     if status:
-        return LeftOut(contender.system, _why(spec, searched))
+        return LeftOut(contender.system, _why(spec, searched), in_trials=status == BUG)
     finals = load_study(spec.stores.storage, f"{spec.name}/finals")
     results = StudyResults.read(spec, searched, finals, folder, data)
     assert results.result is not None  # a study that ends with 0 has written it
@@ -172,7 +174,7 @@ def _run(
     ]
     feasible = [t for t in mine if is_feasible(t)]
     if not feasible:
-        return LeftOut(contender.system, _why(spec, searched))
+        return LeftOut(contender.system, _why(spec, searched), in_trials=failed_trials.exit_status(mine) == BUG)
     scored = {t.number: found for t in feasible if (found := _scores_of(spec, results, t, data, measures)) is not None}
     if not scored:
         return LeftOut(contender.system, _GONE)

@@ -109,9 +109,8 @@ def _ending_with_status(former: _Hook) -> _Hook:
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if not isinstance(error, SeprayError):
             return former(kind, error, trace)
-        whole = TRACEBACK in sys.argv[1:]
         program = "sepray" if sys.argv[0] == "-c" else Path(sys.argv[0]).name
-        print(format_error(program, error, whole), file=sys.stderr)
+        print(format_error(program, error), file=sys.stderr)
         sys.exit(BAD_INPUT)  # Python takes the status of a hook that exits
 
     return hook
@@ -123,7 +122,12 @@ def _is_raised_by_user(error: SystemExit) -> bool:
     return bool(frames) and _is_users(frames[-1].filename)
 
 
-def format_error(program: str, error: BaseException, whole: bool = False) -> str:
+def wants_whole_traceback() -> bool:
+    """Say whether ``--traceback`` was given on the command line of this process."""
+    return TRACEBACK in sys.argv[1:]
+
+
+def format_error(program: str, error: BaseException, whole: bool | None = None) -> str:
     """Return what is printed of an error, without secrets: one line for bad input, a traceback for a bug.
 
     A message that is a list (``SeprayError.in_lines``) keeps its lines.
@@ -134,9 +138,9 @@ def format_error(program: str, error: BaseException, whole: bool = False) -> str
     Args:
         program: name of the command or study.
         error: the error, with its traceback.
-        whole: return the whole traceback, of bad input too.
+        whole: whether to return the whole traceback, of bad input too. None: whether ``--traceback`` was given.
     """
-    if whole:
+    if wants_whole_traceback() if whole is None else whole:
         return escape_controls(mask("".join(traceback.format_exception(error)))).rstrip()
     if is_bad_input(error):
         text = str(error) if isinstance(error, SeprayError) and error.in_lines else bad_input_line(error)
@@ -164,11 +168,27 @@ def _full_disks() -> str:
     return f"in {' and '.join(full)}" if full else "on the disk that is written to"
 
 
+def show_survived_bug(program: str, error: BaseException) -> None:
+    """Print the traceback of a bug that does not end the command, to standard error.
+
+    Nothing is printed of bad input, which the command tells in a line of its own, unless ``--traceback`` was given.
+
+    Args:
+        program: name of the command or study.
+        error: the error, with its traceback.
+    """
+    if wants_whole_traceback() or not is_bad_input(error):
+        print(format_error(program, error), file=sys.stderr)
+
+
 def shorten_traceback(text: str) -> str:
     """Return a traceback that came as text, e.g. from another process, with the frames that ``format_error`` shows.
 
-    Where none is of the user's own files, an error that the user can put right is its message alone.
+    Where none is of the user's own files, an error that the user can put right is its message alone. With
+    ``--traceback`` the text is returned as it is.
     """
+    if wants_whole_traceback():
+        return text
     frames = list(re.finditer(r'^  File "(?P<file>[^"]+)", line \d+.*\n(?:    .*\n)*', text, re.MULTILINE))
     users = [frame for frame in frames if _is_users(frame["file"])]
     refusal = re.search(rf"^{re.escape(SeprayError.__module__)}\.\w+: (.*)\Z", text.rstrip(), re.MULTILINE)

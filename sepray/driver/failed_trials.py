@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 
 from optuna.trial import FrozenTrial
 
-from ..console.exit_status import BAD_INPUT, BUG, TRACEBACK, shorten_traceback
+from ..console.exit_status import BAD_INPUT, BUG, TRACEBACK, shorten_traceback, wants_whole_traceback
 from ..errors import mask
 from ..search.outcomes import is_refused, outcome, reason
 
@@ -39,10 +38,8 @@ def words(trials: Iterable[FrozenTrial]) -> list[str]:
     last, count = (bugs or found)[-1], len(bugs or found)
     trace = str(last.user_attrs.get("traceback", ""))
     noun = "trial" if count == 1 else "trials"
-    is_whole = TRACEBACK in sys.argv
-    if is_whole:
-        first = mask(trace).rstrip()
-    elif bugs:
+    is_whole = wants_whole_traceback()
+    if bugs or is_whole:
         first = mask(shorten_traceback(trace)).rstrip()
     else:
         name = last.user_attrs.get("label") or f"trial {last.number}"

@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..console.exit_status import show_survived_bug
 from ..console.terminal import console
 from ..contracts import TaskData
 from ..errors import UsageError, one_line
@@ -32,6 +33,7 @@ def make_report(spec: StudySpec, data: TaskData, folder: Path, tracker: Tracker)
     except Exception as error:
         why = f"{type(error).__name__}: {one_line(error)}"
         later = on_study("report", spec)
+        show_survived_bug(spec.name, error)
         console.print(f"the report could not be made ({why}); later: {later}", soft_wrap=True)
         return None
 
@@ -44,6 +46,7 @@ def most_important_setting(spec: StudySpec, data: TaskData, folder: Path) -> Imp
         return importance.most_important(_study_results(spec, data, folder))
     except Exception as error:  # a finished study loses nothing but a sentence then
         why = f"{type(error).__name__}: {one_line(error)}"
+        show_survived_bug(spec.name, error)
         console.print(f"which setting matters most is not known ({why})", soft_wrap=True)
         return None
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from ..console.exit_status import command_line, shorten_traceback
+from ..console.exit_status import TRACEBACK, command_line, shorten_traceback, wants_whole_traceback
 from ..console.terminal import console, duration, size
 from ..errors import mask
 from ..module_names import shown_name
@@ -27,7 +27,7 @@ _NOTICED = 1.2
 
 
 def show(estimate: Estimate) -> None:
-    """Print an estimate; the last line is the command that runs the study."""
+    """Print an estimate; the last line is the command that runs the study, unless every trial of it would fail."""
     for line in lines(estimate):
         console.print(line, soft_wrap=True)
 
@@ -63,16 +63,17 @@ def lines(estimate: Estimate) -> Iterator[str]:
         yield from row("WARNING", warning)
     if estimate.failure:
         yield from failure(estimate, "The trial that was tried")
+        return
     yield ""
     yield "To run it:"
     yield f"  {command(spec.name)}"
 
 
 def command(name: str) -> str:
-    """Return the command that runs the study; a Python call where the estimate was asked for from Python."""
+    """Return the command that runs the study, without ``--traceback``; a Python call where Python asked for it."""
     if not set(FLAGS) & set(sys.orig_argv):
         return f"sepray.run(spec)  # of the study {name}"
-    return shlex.join(part for part in shlex.split(command_line()) if part not in FLAGS)
+    return shlex.join(part for part in shlex.split(command_line()) if part not in (*FLAGS, TRACEBACK))
 
 
 def count(things: float, noun: str) -> str:
@@ -267,4 +268,5 @@ def failure(estimate: Estimate, subject: str) -> Iterator[str]:
         yield ""
         yield mask(shorten_traceback(estimate.failure)).rstrip()
     what = "raised the error above" if estimate.bug else f"could not be trained: {mask(estimate.failure)}"
-    yield from row("WARNING", f"{subject} {what}. So would every trial of the study.")
+    hint = f" {TRACEBACK} shows the whole traceback." if estimate.bug and not wants_whole_traceback() else ""
+    yield from row("WARNING", f"{subject} {what}. So would every trial of the study.{hint}")

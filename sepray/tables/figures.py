@@ -16,6 +16,7 @@ from ..choices import MEASURES, measure_words
 from ..comparison.contenders import slug
 from ..comparison.publishing import ComparisonResult
 from ..comparison.running import SeparatorFigures
+from ..console.exit_status import show_survived_bug
 from ..contracts import TaskData
 from ..errors import one_line
 from ..plain_text import in_own_style
@@ -74,6 +75,7 @@ def _drawn(figure: Figure, rows: Sequence[Drawn], part: PartTable, result: Compa
     try:
         return _DRAW[figure.kind](figure, rows, part, result)
     except Exception as error:
+        show_survived_bug(figure.title, error)
         return f"{type(error).__name__}: {one_line(error)}"
 
 

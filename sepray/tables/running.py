@@ -11,6 +11,7 @@ from ..comparison.command import checked
 from ..comparison.contenders import slug
 from ..comparison.spec import Comparison
 from ..console import interruption
+from ..console.exit_status import BUG
 from ..console.terminal import console
 from ..disk import links
 from ..disk.files import replace_file
@@ -56,7 +57,8 @@ def run(
         permitted: what the user allows the studies; default: nothing.
 
     Returns:
-        The exit status: 0 done, 1 no part has a result, that of the signal where one has ended it.
+        The exit status: 0 done, 1 no part has a result, 3 a row has no figures because of a bug, that of the signal
+        where one has ended it.
     """
     folder = local_root(storage_path) / f"{table.name}-{chosen.length}"
     ran: list[PartResult] = []
@@ -85,6 +87,8 @@ def run(
         f"Table (Markdown, LaTeX, CSV) and figures (PDF): {folder}; tests, costs, scores of every item: beside, {names}"
     )
     console.print(told, soft_wrap=True, markup=False)
+    if any(each.result is not None and each.result.status == BUG for each in ran):
+        return BUG
     return 0 if any(each.result is not None and each.result.table is not None for each in ran) else 1
 
 

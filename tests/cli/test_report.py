@@ -81,6 +81,8 @@ def test_bug_in_the_users_task_costs_the_report_only_its_items(tmp_path, run, st
 
     monkeypatch.setattr(ecg.Config, "load", broken)
     study()
-    printed = run("report", "small", "--cache", tmp_path / "cache")
-    assert "the task's data cannot be loaded (IndexError: list index out of range)" in printed
+    shown = run("report", "small", "--cache", tmp_path / "cache", status=3)
+    assert f'File "{__file__}", line ' in shown
+    assert "return [][1]" in shown
+    assert "\nIndexError: list index out of range\nsepray: this is a bug in the code shown above" in shown
     assert (study_folder("sepray-results", "small", "12ab") / "report.html").is_file()

@@ -129,6 +129,8 @@ def test_bug_in_one_separator_is_kept_with_its_traceback_and_stops_no_other(own_
     assert found.key == "my_separator"
     assert (left.system, left.reason.partition(":")[0]) == ("broken", "RuntimeError")
     assert "broken.py" in format_error("broken", left.bug)
+    with pytest.raises(RuntimeError):  # nothing is left to compare, and that is no bad input
+        contenders(Comparison(separators=("broken",)), SPACES, SIGNAL)
 
 
 def test_separator_of_another_package_brings_its_settings(lab):

@@ -144,7 +144,7 @@ def test_cluster_is_not_asked():
     assert "at once as many as the cluster takes (a dry run does not ask it); times are for one at a time" in shown
 
 
-def test_bug_that_was_found_before_is_shown_with_its_traceback():
+def test_bug_that_was_found_before_is_shown_with_its_traceback(monkeypatch):
     try:
         raise ZeroDivisionError("x")
     except ZeroDivisionError as error:
@@ -152,19 +152,29 @@ def test_bug_that_was_found_before_is_shown_with_its_traceback():
     shown = "\n".join(lines(replace(BOTH, left_out=(left,))))
     assert "left out      bad: ZeroDivisionError: x" in shown
     assert "ZeroDivisionError: x\nbad: this is a bug" in shown
+    assert "--traceback shows the whole traceback" in shown
+    monkeypatch.setattr(sys, "argv", ["compare.py", "--dry-run", "--traceback"])
+    assert "--traceback" not in "\n".join(lines(replace(BOTH, left_out=(left,))))
+
+
+def test_comparison_whose_studies_would_all_fail_proposes_no_command():
+    bad = (contender("bad"), estimate(failure="killed"))
+    assert "To run it" not in "\n".join(lines(replace(BOTH, studies=(bad,))))
+    assert "To run it" in "\n".join(lines(replace(BOTH, studies=(bad, *BOTH.studies))))
 
 
 @pytest.mark.parametrize(
     ("statuses", "left", "status"),
     [
         ([0], [], 0),
-        ([3, 0], [], 0),
+        ([3, 0], [], 3),
+        ([2, 0], [], 0),
         ([3, 2, 1], [], 3),
         ([1, 2], [], 2),
         ([1], [], 1),
         ([], [], 1),
         ([1], [LeftOut("a", "x", ValueError())], 3),
-        ([0], [LeftOut("a", "x", ValueError())], 0),
+        ([0], [LeftOut("a", "x", ValueError())], 3),
         ([], [LeftOut("a", "x")], 1),
     ],
 )

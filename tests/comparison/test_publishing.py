@@ -2,6 +2,7 @@
 
 import csv
 import io
+import sys
 from dataclasses import dataclass, replace
 
 import pytest
@@ -205,7 +206,7 @@ def test_comparison_is_announced_run_and_published(ran, screen):
 
 def test_bugs_are_shown_and_the_same_command_may_mend_them(ran, screen):
     status, [outcome] = ran(ComparisonFigures([OUTCOME.entries[1]], [LeftOut("broken", "RuntimeError", BUG)]))
-    assert status == 0
+    assert status == 3
     assert [left.system for left in outcome.left_out] == ["broken", "picky"]
     assert "\nbroken: this is a bug in sepray; report it with the whole traceback" in screen.getvalue()
     assert "RuntimeError: mysql://me:***@host\n" in screen.getvalue()
@@ -215,6 +216,20 @@ def test_bugs_are_shown_and_the_same_command_may_mend_them(ran, screen):
 def test_comparison_without_any_figures_fails_with_all_reasons(ran, screen):
     assert ran(ComparisonFigures([], [LeftOut("broken", "no loss")])) == (1, [])
     assert screen.getvalue().endswith("\nno separator has figures: broken: no loss; picky: images [only]\n")
+
+
+@pytest.mark.parametrize("entries", [[], [OUTCOME.entries[1]]])
+@pytest.mark.parametrize("left", [LeftOut("a", "x", BUG), LeftOut("a", "no loss", in_trials=True)])
+def test_comparison_ends_with_3_where_a_bug_has_cost_a_separator_its_figures(ran, entries, left):
+    status, published = ran(ComparisonFigures(list(entries), [left]))
+    assert (status, len(published)) == (3, len(entries))
+
+
+def test_whole_traceback_of_a_bug_is_shown_where_it_is_asked_for(ran, screen, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["compare.py", "--traceback"])
+    ran(ComparisonFigures([OUTCOME.entries[1]], [LeftOut("broken", "RuntimeError", BUG)]))
+    assert "RuntimeError: mysql://me:***@host\n" in screen.getvalue()
+    assert "--traceback" not in screen.getvalue()
 
 
 def test_interrupted_comparison_publishes_nothing(ran):

@@ -209,6 +209,14 @@ def halves(mixture):
 def test_study_that_ends_badly_is_left_out(finished, monkeypatch):
     monkeypatch.setattr(running.study, "execute", lambda *_: 1)
     assert finished(retraining(1)) == LeftOut("a", "no training ran to its end")
+    assert not finished(retraining(1)).has_bug
+
+
+def test_study_that_a_bug_has_ended_is_left_out_as_one_with_a_bug(finished, monkeypatch):
+    broken = retraining(1, state=optuna.trial.TrialState.FAIL, outcome={"tag": "error", "reason": "ValueError: x"})
+    assert finished(broken).has_bug
+    monkeypatch.setattr(running.study, "execute", lambda *_: 3)
+    assert finished(retraining(1)).has_bug
 
 
 @pytest.mark.parametrize(("cpus", "threads"), [(0.5, 1), (3, 3)])

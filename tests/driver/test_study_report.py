@@ -37,7 +37,7 @@ def test_report_is_made_of_both_stages_and_the_data_and_goes_to_the_run(study, r
     assert "sweep" in page.read_text()
 
 
-def test_report_that_fails_costs_a_line_that_is_never_broken(monkeypatch):
+def test_report_that_fails_costs_a_line_that_is_never_broken(monkeypatch, capsys):
     def fail(*arguments):
         raise ValueError("no figure\nof this")
 
@@ -48,6 +48,8 @@ def test_report_that_fails_costs_a_line_that_is_never_broken(monkeypatch):
     assert narrow.file.getvalue() == (
         "the report could not be made (ValueError: no figure; of this); later: sepray report sweep\n"
     )
+    assert f'File "{__file__}"' in (shown := capsys.readouterr().err)
+    assert shown.endswith("sweep: this is a bug in the code shown above; --traceback shows the whole traceback\n")
 
 
 @pytest.mark.parametrize("has_finals", [True, False])
@@ -66,9 +68,10 @@ def test_most_important_setting_is_found_in_both_stages_where_there_are_both(mon
     assert found == (SPEC, "the search", "the finals" if has_finals else None, Path("folder"), DATA)
 
 
-def test_importance_that_cannot_be_estimated_costs_a_line(monkeypatch):
+def test_importance_that_cannot_be_estimated_costs_a_line(monkeypatch, capsys):
     monkeypatch.setattr(study_report, "load_study", lambda *_: 1 / 0)
     narrow = Console(file=io.StringIO(), width=20)
     monkeypatch.setattr(study_report, "console", narrow)
     assert study_report.most_important_setting(SPEC, DATA, Path("folder")) is None
     assert narrow.file.getvalue() == "which setting matters most is not known (ZeroDivisionError: division by zero)\n"
+    assert "\nZeroDivisionError: division by zero\nsweep: this is a bug" in capsys.readouterr().err

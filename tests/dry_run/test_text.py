@@ -259,7 +259,7 @@ def test_study_that_is_done_has_nothing_measured(found):
         assert f"\n{label}" not in told
 
 
-def test_failure_shows_the_users_own_frames(found, tmp_path):
+def test_failure_shows_the_users_own_frames(found, tmp_path, monkeypatch):
     trace = (
         "Traceback (most recent call last):\n"
         f'  File "{printed.__file__}", line 3, in run\n    step()\n'
@@ -270,7 +270,16 @@ def test_failure_shows_the_users_own_frames(found, tmp_path):
     assert "mine.py" in told
     assert "text.py" not in told
     assert "https://me:***@host\nWARNING       The trial that was tried raised the error above. So would" in told
+    assert "every trial of the study. --traceback shows the whole traceback." in row(
+        found, "WARNING", failure=trace, bug=True
+    )
+    monkeypatch.setattr(sys, "argv", ["study.py", "--dry-run", "--traceback"])
+    whole = text(found, failure=trace, bug=True)
+    assert "text.py" in whole
+    assert "--traceback" not in whole
     killed = text(found, failure="its process was killed by signal 9", bug=False)
+    assert "--traceback" not in killed
+    assert "To run it" not in told + killed
     assert "WARNING       The trial that was tried could not be trained: its process was\n" in killed
 
 
@@ -279,6 +288,8 @@ def test_command_runs_it(monkeypatch):
     assert command("x") == "python 'my study.py' --name 'a b'"
     monkeypatch.setattr(sys, "orig_argv", ["/bin/python3", "/bin/sepray", "run", "cass_ppg", "--dry_run"])
     assert command("x") == "sepray run cass_ppg"
+    monkeypatch.setattr(sys, "orig_argv", ["/bin/python3", "x.py", "--dry-run", "--traceback", "--trials", "4"])
+    assert command("x") == "python x.py --trials 4"
     monkeypatch.setattr(sys, "orig_argv", ["/bin/python3", "-m", "ipykernel"])
     assert command("x") == "sepray.run(spec)  # of the study x"
 

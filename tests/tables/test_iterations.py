@@ -100,7 +100,7 @@ def test_each_panel_is_of_the_training_at_the_end_of_that_iteration(data, asked,
     torch.testing.assert_close(drawn[4], data.test.sources[0, 1])
 
 
-def test_threads_of_the_process_are_as_before(data, asked, monkeypatch):
+def test_threads_of_the_process_are_as_before_and_the_error_is_shown(data, asked, monkeypatch, capsys):
     before = torch.get_num_threads()
 
     def fails(*_):
@@ -112,4 +112,5 @@ def test_threads_of_the_process_are_as_before(data, asked, monkeypatch):
     one = replace(entry("NES", "NES", [[1, 2, 3, 4]]), trainings=(Training([], "gone", 3, 0),))
     result = ComparisonResult(Comparison(name="lab", task="my_task"), 0, data)
     assert figures._drawn(FIGURE, [figures.Drawn("NES", one)], part, result) == "RuntimeError: the disk is gone"
+    assert f'File "{__file__}"' in capsys.readouterr().err
     assert torch.get_num_threads() == before

@@ -83,5 +83,11 @@ def test_part_that_is_refused_says_why_and_does_not_stop_the_others(run):
     assert rows["third"]["ours"] == "7.0"
 
 
+def test_table_with_a_row_that_a_bug_has_cost_ends_with_3(run):
+    status, asked, rows = run(3, 7.0)
+    assert (status, len(asked)) == (3, 2)
+    assert rows["third"]["ours"] == "7.0"
+
+
 def test_table_without_any_figure_ends_with_1(run):
     assert run(1, SeprayError("the disk is full"))[0] == 1
