@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from .. import registry
 from ..contracts import Oracle, Separator, Signal
 from ..errors import SeprayError, UsageError, one_line, proposal
+from ..fault import is_bad_input
 from ..identity import expand
 from ..scoring import metrics
 from ..spec import published_settings
@@ -67,7 +68,8 @@ class LeftOut:
     Attributes:
         system: title of its row.
         reason: why it has none, in one line.
-        bug: error in its code, with its traceback; None for a refusal, or where its study has shown the error.
+        bug: error that is shown with its traceback, unless the user can put it right (a full disk); None for a refusal,
+            or where its study has shown the error.
         in_trials: whether its trials ended in a bug, which its study has shown.
     """
 
@@ -78,8 +80,8 @@ class LeftOut:
 
     @property
     def has_bug(self) -> bool:
-        """Whether it has no figures because of a bug."""
-        return self.bug is not None or self.in_trials
+        """Whether it has no figures because of a bug, and not of an error that the user can put right."""
+        return self.in_trials or (self.bug is not None and not is_bad_input(self.bug))
 
 
 class _RefusalError(Exception):

@@ -1,6 +1,7 @@
 """What a comparison leaves behind: files, a run in MLflow, lines in the terminal, an exit status."""
 
 import csv
+import errno
 import io
 import sys
 from dataclasses import dataclass, replace
@@ -223,6 +224,11 @@ def test_comparison_without_any_figures_fails_with_all_reasons(ran, screen):
 def test_comparison_ends_with_3_where_a_bug_has_cost_a_separator_its_figures(ran, entries, left):
     status, published = ran(ComparisonFigures(list(entries), [left]))
     assert (status, len(published)) == (3, len(entries))
+
+
+def test_comparison_that_a_full_disk_has_cost_a_separator_ends_as_after_a_refusal(ran):
+    full = OSError(errno.ENOSPC, "No space left on device", "/there")
+    assert ran(ComparisonFigures([OUTCOME.entries[1]], [LeftOut("a", "x", full)]))[0] == 0
 
 
 def test_whole_traceback_of_a_bug_is_shown_where_it_is_asked_for(ran, screen, monkeypatch):
