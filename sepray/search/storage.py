@@ -128,7 +128,6 @@ def open_study(
             study_name=name,
             directions=[StudyDirection[direction.upper()] for direction in directions],
             load_if_exists=True,
-            sampler=_Placeholder(),
         )
         study = Study(study_name=name, storage=created._storage, pruner=optuna.pruners.NopPruner())
         study.address = address
@@ -168,10 +167,6 @@ def refuse_differences(name: str, storage: str, changes: Sequence[str]) -> None:
             f"study {name!r} exists in {mask(storage)} with other settings; choose another name, or go back to:\n  "
             + "\n  ".join(told)
         )
-
-
-class _Placeholder(optuna.samplers.RandomSampler):
-    """Stands for the study's sampler until the number of its trials is known; no trial is drawn from it."""
 
 
 def load_study(storage: str, name: str) -> optuna.Study:
