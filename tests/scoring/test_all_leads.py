@@ -11,22 +11,9 @@ from sepray.scoring.all_leads import comparable, filtered, joined
 from sepray.scoring.real_records import FAINT, found_beats
 from sepray.signals.beats import ADULT, ADULT_PULSE, FETUS, detect, qrs_height
 
-SIGNAL = Signal(
-    ("maternal", "fetal"),
-    1,
-    (2500,),
-    250.0,
-    heart_sources=("maternal", "fetal"),
-    heart_rates=(("maternal", *ADULT), ("fetal", *FETUS)),
-)
+from .hearts import SIGNAL, every, heart
 
-
-def _heart(period: float, start: float, sigma: float) -> Tensor:
-    grid = torch.arange(2500, dtype=torch.float64)[:, None] / 250
-    return torch.exp(-0.5 * ((grid - torch.arange(start, 10, period, dtype=torch.float64)) / sigma) ** 2).sum(-1)
-
-
-MOTHER, FETUS_BEATS = _heart(0.74, 0.2, 0.012), _heart(0.44, 0.1, 0.006)
+MOTHER, FETUS_BEATS = heart(every(0.74), 0.012), heart(every(0.44, 0.1), 0.006)
 NOISE = torch.randn(3, 2500, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 

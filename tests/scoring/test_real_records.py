@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from sepray.contracts import Signal
 from sepray.scoring import fetal_baselines
@@ -12,24 +11,9 @@ from sepray.scoring.real_records import FAINT, HERS, found_beats, mother_and_fet
 from sepray.signals.beats import ADULT, FETUS, Beats
 from sepray.signals.heart_annotations import Annotation
 
+from .hearts import SIGNAL, every, heart
+
 DAISY = Path("../shared/data/ecg/FOETAL_ECG.dat")
-SIGNAL = Signal(
-    ("maternal", "fetal"),
-    1,
-    (2500,),
-    250.0,
-    heart_sources=("maternal", "fetal"),
-    heart_rates=(("maternal", *ADULT), ("fetal", *FETUS)),
-)
-
-
-def _heart(times: Tensor, sigma: float, seconds: float = 10.0) -> Tensor:
-    grid = torch.arange(round(seconds * 250), dtype=torch.float64)[:, None] / 250 - times
-    return torch.exp(-0.5 * (grid / sigma) ** 2).sum(-1)
-
-
-def _every(period: float, start: float = 0.2, seconds: float = 10.0) -> Tensor:
-    return torch.arange(start, seconds, period, dtype=torch.float64)
 
 
 def test_segments_are_whole_and_short_recordings_are_one() -> None:
@@ -79,8 +63,8 @@ def test_scores_by_hand() -> None:
 
 
 def test_a_fetus_that_is_faint_beside_the_mother_is_not_found() -> None:
-    mother, times = _heart(_every(0.8), 0.006)[None, None], _every(0.8)[None, None]
-    fetus = _heart(_every(0.43), 0.006)[None, None]
+    mother, times = heart(every(0.8), 0.006)[None, None], every(0.8)[None, None]
+    fetus = heart(every(0.43), 0.006)[None, None]
     for size, rate in ((FAINT * 1.1, 60 / 0.43), (FAINT * 0.9, 0.0)):
         found = found_beats(size * fetus, 250, "fetal", SIGNAL, (mother, times))
         assert float(found.rate) == pytest.approx(rate, abs=1)
@@ -94,20 +78,20 @@ def test_a_fetus_that_is_faint_beside_the_mother_is_not_found() -> None:
 
 def test_a_fetus_that_beats_when_the_mother_does_is_not_found() -> None:
     period = 60 / 110
-    hers, mother = _every(period)[None, None], _heart(_every(period), 0.012)[None, None]
-    late = _heart(_every(period) + 0.04, 0.006)[None, None]
+    hers, mother = every(period)[None, None], heart(every(period), 0.012)[None, None]
+    late = heart(every(period) + 0.04, 0.006)[None, None]
     assert float(found_beats(late, 250, "fetal", SIGNAL).rate) == pytest.approx(110, abs=1)
     found = found_beats(late, 250, "fetal", SIGNAL, (mother, hers))
     assert (float(found.rate), float(found.confidence), int(found.times.isfinite().sum())) == (0, 0, 0)
-    between = _heart(_every(period) + 0.2, 0.006)[None, None]
+    between = heart(every(period) + 0.2, 0.006)[None, None]
     assert float(found_beats(between, 250, "fetal", SIGNAL, (mother, hers)).rate) == pytest.approx(110, abs=1)
-    slow = _every(2 * period)[None, None]  # of a fetus that beats twice as fast as she does
-    twice = _heart(_every(period), 0.006)[None, None]
+    slow = every(2 * period)[None, None]  # of a fetus that beats twice as fast as she does
+    twice = heart(every(period), 0.006)[None, None]
     assert float(found_beats(twice, 250, "fetal", SIGNAL, (mother, slow)).rate) == pytest.approx(110, abs=1)
 
 
 def test_a_residual_of_nothing_but_rounding_has_no_fetus_in_any_unit() -> None:
-    fetus = _heart(_every(0.43), 0.006)[None, None]
+    fetus = heart(every(0.43), 0.006)[None, None]
     for unit in (1.0, 1e-7):
         for size, found in ((1e-5, True), (1e-7, False)):
             beats = found_beats(unit * size * fetus, 250, "fetal", SIGNAL, beside=torch.full((1, 1), unit))
@@ -124,9 +108,9 @@ def test_share_of_beats_that_are_the_mothers_by_hand() -> None:
 
 
 def test_each_lead_and_segment_is_compared_with_its_own_mother() -> None:
-    mother, fetus = _heart(_every(0.8), 0.006), _heart(_every(0.43), 0.006)
+    mother, fetus = heart(every(0.8), 0.006), heart(every(0.43), 0.006)
     sizes = torch.tensor([[1.0, 0.5], [10.0, 1.0]], dtype=torch.float64)[..., None]
-    times = _every(0.8).expand(2, 2, -1)
+    times = every(0.8).expand(2, 2, -1)
     found = found_beats((0.1 * fetus).expand(2, 2, -1), 250, "fetal", SIGNAL, (sizes * mother, times))
     assert (found.rate > 0).tolist() == [[True, True], [False, True]]
 

@@ -11,6 +11,19 @@ from sepray import registry
 from sepray.contracts import Signal
 
 SIGNAL = Signal(("a", "b"), 1, (4096,), 8000.0)
+SEPGAN = {
+    "wanted": (),
+    "width": 64,
+    "blocks": 8,
+    "stages": 2,
+    "shortcut": False,
+    "discriminator_width": 64,
+    "discriminator_stages": 3,
+    "objective": "relativistic",
+    "window": 16384,
+    "batch_size": 10,
+    "betas": (0.5, 0.9),
+}
 STRUCTURES = {
     "adversarial_masking": {
         "window_seconds": 0.025,
@@ -67,20 +80,7 @@ STRUCTURES = {
     },
     "bin_mask": {"n_fft": 256, "hop": 64},
     "constant_mask": {"mask": 1.0},
-    "cyclegan": {
-        "wanted": (),
-        "width": 64,
-        "blocks": 8,
-        "stages": 2,
-        "shortcut": False,
-        "discriminator_width": 64,
-        "discriminator_stages": 3,
-        "objective": "relativistic",
-        "window": 16384,
-        "batch_size": 10,
-        "betas": (0.5, 0.9),
-        "both_cycles": False,
-    },
+    "cyclegan": {**SEPGAN, "both_cycles": False},
     "flexible_nmf": {
         "window_seconds": 0.064,
         "hop_seconds": 0.032,
@@ -162,19 +162,7 @@ STRUCTURES = {
         "batch_size": 64,
         "betas": (0.9, 0.999),
     },
-    "sepgan": {
-        "wanted": (),
-        "width": 64,
-        "blocks": 8,
-        "stages": 2,
-        "shortcut": False,
-        "discriminator_width": 64,
-        "discriminator_stages": 3,
-        "objective": "relativistic",
-        "window": 16384,
-        "batch_size": 10,
-        "betas": (0.5, 0.9),
-    },
+    "sepgan": SEPGAN,
     "ssgan": {
         "n_fft": 1024,
         "hop": 512,

@@ -7,6 +7,28 @@ import pytest
 from sepray import registry
 
 PACKAGE = "sepray.separators"
+# The published CASS has networks of the same sizes.
+LOGARITHMIC_SMALL = {
+    "n_fft": 256,
+    "hop": 64,
+    "width": 8,
+    "stages": 3,
+    "discriminator_width": 8,
+    "discriminator_stages": 3,
+    "dense": 128,
+    "code": 32,
+    "batch_size": 16,
+}
+LOGARITHMIC_DEBUG = {
+    "n_fft": 16,
+    "hop": 12,
+    "width": 4,
+    "stages": 2,
+    "discriminator_width": 4,
+    "discriminator_stages": 2,
+    "dense": 16,
+    "code": 4,
+}
 NAMED = {
     "adversarial_masking:paper": {"width": 64, "discriminator_width": 64, "batch_size": 64},
     "adversarial_masking:debug": {
@@ -37,50 +59,12 @@ NAMED = {
         "precision": "float32",
     },
     "cass:logarithmic": {},
-    "cass:logarithmic_small": {
-        "n_fft": 256,
-        "hop": 64,
-        "width": 8,
-        "stages": 3,
-        "discriminator_width": 8,
-        "discriminator_stages": 3,
-        "dense": 128,
-        "code": 32,
-        "batch_size": 16,
-    },
-    "cass:logarithmic_debug": {
-        "n_fft": 16,
-        "hop": 12,
-        "width": 4,
-        "stages": 2,
-        "discriminator_width": 4,
-        "discriminator_stages": 2,
-        "dense": 16,
-        "code": 4,
-    },
+    "cass:logarithmic_small": LOGARITHMIC_SMALL,
+    "cass:logarithmic_debug": LOGARITHMIC_DEBUG,
     "cass:published": {},
     "cass:published_mixture": {"trained_on": "mixture"},
-    "cass:published_small": {
-        "n_fft": 256,
-        "hop": 64,
-        "width": 8,
-        "stages": 3,
-        "discriminator_width": 8,
-        "discriminator_stages": 3,
-        "dense": 128,
-        "code": 32,
-        "batch_size": 16,
-    },
-    "cass:published_debug": {
-        "n_fft": 16,
-        "hop": 12,
-        "width": 4,
-        "stages": 2,
-        "discriminator_width": 4,
-        "discriminator_stages": 2,
-        "dense": 16,
-        "code": 4,
-    },
+    "cass:published_small": LOGARITHMIC_SMALL,
+    "cass:published_debug": LOGARITHMIC_DEBUG,
     "constant_mask:debug": {},
     "cyclegan:small": {
         "width": 8,

@@ -8,36 +8,10 @@ from sepray.comparison import table as comparisons
 from sepray.comparison.contenders import LeftOut
 from sepray.comparison.running import ComparisonFigures
 from sepray.comparison.spec import Comparison
-from sepray.tables import beside, formats, forms
-from sepray.tables.spec import Data, Form, Part, Row, Table
+from sepray.tables import beside, formats
 
-from ..comparison.conftest import data, entry  # noqa: F401 - a fixture
-
-ROWS = (
-    Row("The good", "nmf", {"low": "6.50 0.10", "high": "8.50 -"}),
-    Row("Failed", "kam", {"low": "1.25 0.9"}),
-    Row("Not public", published={"low": "3.5"}, missing="its code is not public"),
-    Row("Ours alone", "sepgan"),
-)
-PART = Part("", Data("my_task", (), "noise"), ROWS)
-TABLE = Table(
-    "lab-1", "Lab & Co, Table 1", ("si_sdr", "relative_l2"), (PART,), Form(500, 5), Form(12, 2), {"nmf": 500},
-    headings={"si_sdr": "SDR"},
-)  # fmt: skip
-CHOSEN = forms.chosen_form(TABLE, "minutes", ())
-
-
-@pytest.fixture
-def found(data):  # noqa: F811
-    good = entry("The-good", "The-good (12 of 500 epochs)", [[5, 6, 7, 8], [7, 8, 9, 10]])
-    ours = entry("Ours-alone", "Ours-alone", [[1, 2, 3, 4], [2, 3, 4, 5]], "1 of 3 seeds failed: loss not finite")
-    outcome = ComparisonFigures([ours, good], [LeftOut("Failed (12 of 500 epochs)", "out of memory")])
-    return comparisons.build(Comparison(task="my_task", measures=("si_sdr", "relative_l2")), data, outcome)
-
-
-@pytest.fixture
-def part(found):
-    return beside.part_table(TABLE, PART, CHOSEN, found)
+from ..comparison.conftest import entry
+from .conftest import CHOSEN, PART, TABLE
 
 
 def test_every_row_of_the_paper_has_a_line_in_its_order_and_bounds_follow(part):
@@ -73,14 +47,14 @@ def test_part_that_was_not_run_has_the_published_figures_alone():
     assert not any(line.ours for line in part.lines)
 
 
-def test_what_learns_nothing_has_no_epochs(data):  # noqa: F811
+def test_what_learns_nothing_has_no_epochs(data):
     good = entry("The-good", "The-good", [[5, 6, 7, 8]])
     still = replace(good, contender=replace(good.contender, learns=False))
     found = comparisons.build(Comparison(task="my_task", measures=("si_sdr",)), data, ComparisonFigures([still]))
     assert beside.part_table(TABLE, PART, CHOSEN, found).lines[0].epochs == ""
 
 
-def test_caption_says_where_unpaired_samples_are_of_the_mixtures_own_recordings(data):  # noqa: F811
+def test_caption_says_where_unpaired_samples_are_of_the_mixtures_own_recordings(data):
     few = replace(data.train, units=(("the only piece",),) * len(data.train))
     shown = entry("The-good", "The-good", [[5, 6, 7, 8]])
     shown = replace(shown, contender=replace(shown.contender, supervision="unpaired sources"))

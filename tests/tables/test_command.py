@@ -6,8 +6,6 @@ from sepray.errors import UsageError
 from sepray.tables import command, forms
 from sepray.tables.spec import Data, Form, Part, Row, Table
 
-from ..comparison.conftest import data, entry  # noqa: F401 - a fixture
-
 ROWS = (Row("The good", "nmf", {"low": "6.5"}),)
 PARTS = (
     Part("first", Data("notes_and_bursts", (), "noise"), ROWS, ("low",)),

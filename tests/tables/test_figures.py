@@ -15,7 +15,7 @@ from sepray.comparison.spec import Comparison
 from sepray.tables import beside, figures, forms
 from sepray.tables.spec import Data, Figure, Form, Part, Row, Table
 
-from ..comparison.conftest import data, entry  # noqa: F401 - a fixture
+from ..comparison.conftest import entry
 
 ROWS = (Row("Slow one", "nmf"), Row("Quick one", "kam"), Row("Other", "sepgan"))
 PART = Part("", Data("my_task", (), "noise"), ROWS)
@@ -29,7 +29,7 @@ def training(values, seed):
 
 
 @pytest.fixture
-def drawn(data, monkeypatch):  # noqa: F811
+def drawn(data, monkeypatch):
     """Pictures of the table, and what the panels of the curves show: panel -> line -> values."""
     runs = {"Slow-one": [[0.9, 0.8, 0.7, 0.6], [0.8, 0.7, 0.6, 0.5]], "Quick-one": [[0.5, 0.4, 0.3, 0.2]], "Other": []}
     entries = [
@@ -92,18 +92,18 @@ def outputs_of(middle):
         (outputs_of(0.5), "no discriminator tells true sources from estimates, as where adversaries never trained"),
     ],
 )
-def test_discriminators_that_are_not_there_or_say_nothing_are_not_drawn(data, monkeypatch, outputs, reason):  # noqa: F811
+def test_discriminators_that_are_not_there_or_say_nothing_are_not_drawn(data, monkeypatch, outputs, reason):
     assert drawn_discriminators(data, monkeypatch, outputs) == reason
 
 
-def test_discriminators_have_a_panel_for_each_source_and_method(data, monkeypatch):  # noqa: F811
+def test_discriminators_have_a_panel_for_each_source_and_method(data, monkeypatch):
     sheet = drawn_discriminators(data, monkeypatch, outputs_of(0.1))
     assert [axes.get_title() for axes in sheet.axes] == ["Slow one\nD of low", "Slow one\nD of high"]
     assert [axes.lines[0].get_ydata().tolist() for axes in sheet.axes] == [[0.1] * 3] * 2
     assert sheet.get_figheight() == pytest.approx(5.3)
 
 
-def drawn_discriminators(data, monkeypatch, outputs):  # noqa: F811
+def drawn_discriminators(data, monkeypatch, outputs):
     monkeypatch.setattr(figures, "discriminator_outputs", lambda *_: outputs)
     kept = SimpleNamespace(trainings=[SimpleNamespace(separator=lambda *_: None)], contender=None)
     row = SimpleNamespace(label="Slow one", entry=kept)
@@ -118,7 +118,7 @@ def test_box_has_the_mean_and_a_standard_deviation_on_either_side_of_the_items_t
     assert figures.box(np.full((2, 3), np.nan)) == {}
 
 
-def test_boxes_have_every_method_by_its_label_in_a_panel_for_each_source_and_measure(data):  # noqa: F811
+def test_boxes_have_every_method_by_its_label_in_a_panel_for_each_source_and_measure(data):
     comparison = Comparison(task="my_task", measures=("si_sdr", "relative_l2"))
     outcome = ComparisonFigures(
         [entry("Quick-one", "Quick-one", [[1, 2, 3, 4]]), entry("Other", "Other", [[5, 6, 7, 8]])]
@@ -148,7 +148,7 @@ class ByGradients:
 
 
 @pytest.mark.parametrize("broken", [False, True])
-def test_item_is_separated_by_every_method_and_a_bug_in_one_costs_the_figure_alone(data, monkeypatch, broken):  # noqa: F811
+def test_item_is_separated_by_every_method_and_a_bug_in_one_costs_the_figure_alone(data, monkeypatch, broken):
     separator = None if broken else ByGradients()
     monkeypatch.setattr(Training, "separator", lambda *_: separator)
     one = replace(entry("Other", "Other", [[1, 2, 3, 4]]), trainings=(training([0.5], 0),))

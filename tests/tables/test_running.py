@@ -14,7 +14,7 @@ from sepray.errors import SeprayError
 from sepray.tables import command, running
 from sepray.tables.spec import Data, Form, Part, Row, Table
 
-from ..comparison.conftest import data, entry  # noqa: F401 - a fixture
+from ..comparison.conftest import entry
 
 ROWS = (Row("The good", "nmf", {"low": "6.5"}),)
 PARTS = (
@@ -26,7 +26,7 @@ TABLE = Table("lab-1", "Lab, Table 1", ("si_sdr",), PARTS, Form(500, 5), Form(12
 
 
 @pytest.fixture
-def run(data, tmp_path, monkeypatch):  # noqa: F811
+def run(data, tmp_path, monkeypatch):
     """Run the table with what becomes of its comparisons; return status, what was asked for, and the table as CSV."""
     console = Console(file=io.StringIO(), width=200)
     monkeypatch.setattr(running, "console", console)
