@@ -17,4 +17,4 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = {}
-"""Empty: the paper gives none for adversarial masking."""
+"""Empty: the paper gives no number of epochs for adversarial masking."""

@@ -30,7 +30,7 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = {"authors' code": 1000}
-"""At most: that code stops after 20 epochs without a better error."""
+"""Largest number of epochs: the authors' code stops after 20 of them without a better error."""
 
 _AUTOENCODER = ("l1_weight", "code_weight", "autoencoder_learning_rate")
 _ADVERSARY = (*_AUTOENCODER, "feature_weight", "gan_weight", "discriminator_learning_rate")

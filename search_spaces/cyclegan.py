@@ -23,7 +23,7 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = {}
-"""Empty: the paper gives none."""
+"""Empty: the paper gives no number of epochs."""
 
 _ADVERSARY = ("adversarial_weight", "cycle_weight", "generator_learning_rate", "discriminator_learning_rate")
 ARMS: dict[str, Arm] = {

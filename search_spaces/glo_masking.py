@@ -16,4 +16,4 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = {}
-"""Empty: the paper gives none for GLO masking."""
+"""Empty: the paper gives no number of epochs for GLO masking."""

@@ -31,4 +31,4 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = dict.fromkeys(PAPER, 400)
-"""The epochs of the public code; the text gives none."""
+"""Epochs of the public code; the paper's text gives no number."""

@@ -25,7 +25,7 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = {}
-"""Empty: the paper gives none."""
+"""Empty: the paper gives no number of epochs."""
 
 _GENERATORS = ("identity_weight", "paired_weight", "generator_learning_rate")
 _ADVERSARY = (*_GENERATORS, "adversarial_weight", "discriminator_learning_rate")

@@ -30,7 +30,7 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = {}
-"""Empty: the paper gives none."""
+"""Empty: the paper gives no number of epochs."""
 
 _GAN = ("critic_weight.{i}", "gradient_penalty", "noise", "separator_learning_rate", "critic_learning_rate")
 # Where the energy term is alone, its weight scales the whole loss, which makes no difference to Adam.

@@ -10,4 +10,4 @@ PAPER: dict[str, dict[str, float]] = {
 }
 
 PAPER_EPOCHS: dict[str, int] = {}
-"""Empty: the paper gives none for the supervised baseline."""
+"""Empty: the paper gives no number of epochs for the supervised baseline."""

@@ -177,7 +177,8 @@ def with_fixed(arms: Mapping[str, Arm], fixed: Mapping[str, Any]) -> tuple[dict[
 def of_settings(arms: Mapping[str, Arm], settings: Mapping[str, Any]) -> str | None:
     """Return the name of the arm that has these settings; None if there is none.
 
-    It is an arm whose own settings they agree with: of several the one that sets the most, and of those the first.
+    An arm has them if they agree with all settings that the arm fixes. Of several such arms, the one that fixes most is
+    returned, and of equal ones the first.
     """
     fitting = [n for n, arm in arms.items() if all(n in settings and settings[n] == v for n, v in arm.settings.items())]
     return max(fitting, key=lambda name: len(arms[name].settings), default=None)

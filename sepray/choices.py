@@ -11,7 +11,7 @@ FAILED = ("diverged", "error", "out_of_memory", "lost")
 """Outcomes of trials that failed; the others are ``complete``, ``pruned`` (stopped early) and ``collapsed``."""
 
 BLIND_SAMPLERS = ("random", "qmc", "grid", "bruteforce")
-"""Samplers whose proposals do not depend on results. PBT needs one: it changes a trial's settings as the trial runs."""
+"""Samplers whose proposals do not depend on results. PBT needs one of these: it changes settings while a trial runs."""
 
 ONE_SPACE_SAMPLERS = ("qmc", "grid", "bruteforce", "QMCSampler", "GridSampler", "BruteForceSampler")
 """Samplers that lay out their points in one search space, which a study with arms does not have."""
@@ -40,7 +40,7 @@ class Measure:
 
     @property
     def in_percent(self) -> bool:
-        """Whether a difference can be told in percent: an error without a unit, never decibels or a similarity."""
+        """Say whether differences can be told in percent: those of errors without a unit, never of decibels."""
         return self.direction == "minimize" and not self.unit
 
 
@@ -120,34 +120,34 @@ class Objective:
 
     @property
     def name(self) -> str:
-        """Its name as ``--objective`` takes it, e.g. ``fetal/si_sdr``."""
+        """Name of the objective as ``--objective`` takes it, e.g. ``fetal/si_sdr``."""
         return self.key.removeprefix("validation/")
 
     @property
     def source(self) -> str:
-        """Name of its source; empty for the mean over sources."""
+        """Name of the source; empty for the mean over sources."""
         return self.name.rpartition("/")[0]
 
     @property
     def measure(self) -> str:
-        """Name of its measure, a key of ``MEASURES`` in a study."""
+        """Name of the measure, a key of ``MEASURES`` in a study."""
         return self.name.rpartition("/")[2]
 
     @property
     def words(self) -> str:
-        """Its name for a reader, e.g. ``fetal relative L2 error``."""
+        """Name of the objective for a reader, e.g. ``fetal relative L2 error``."""
         return f"{self.source} {measure_words(self.measure)}".strip()
 
     @property
     def column(self) -> str:
-        """Title of its column in a table: source, measure, unit, and which direction is better."""
+        """Title of the objective's column in a table: source, measure, unit, and the direction that is better."""
         unit = f"{MEASURES[self.measure].unit}, " if MEASURES[self.measure].unit else ""
         better = "less" if self.direction == "minimize" else "more"
         return f"{self.words} ({unit}{better} is better)"
 
     @property
     def sign(self) -> int:
-        """1 if less is better, -1 if more is better."""
+        """Sign that makes a loss of a value: 1 if less is better, -1 if more is better."""
         return 1 if self.direction == "minimize" else -1
 
 

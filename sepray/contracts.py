@@ -22,7 +22,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class Supervision(enum.Enum):
-    """What a separator may see of the training split; sepray hands it nothing else."""
+    """Part of the training split that a separator may see; sepray hands it nothing else."""
 
     PAIRED = "paired"  # mixtures with their sources
     SEMI_PAIRED = "semi-paired"  # a fraction of the items PAIRED, the others as UNPAIRED_SOURCES
@@ -186,7 +186,7 @@ class TaskData:
     tracks: Tracks | None = None
 
     def scored(self, split: str) -> Split | Tracks:
-        """Return what a split is scored on: whole recordings of the test split where the task has them, else items."""
+        """Return what is scored of a split: whole recordings of the test split where the task has them, else items."""
         items: Split = getattr(self, split)
         return self.tracks if split == "test" and self.tracks is not None else items
 
@@ -258,7 +258,7 @@ class Phase:
 
     @property
     def draws_batches(self) -> bool:
-        """Whether each update has a batch of its own; what the phase carries over is then of the last batch's items."""
+        """Say whether each update has a batch of its own; values that a phase carries are then of the last batch."""
         return self.own_batches or self.repeats > 1
 
 
@@ -283,7 +283,7 @@ class Separator(nn.Module):
     paired_fraction: float = 0.0
     """For SEMI_PAIRED: share of the training items that come with their sources; from the Config."""
     off: frozenset[str] = frozenset()
-    """Hyperparameters that are 0 in this training and that a phase names as ``active``; the trainer sets it.
+    """Hyperparameters that are 0 in this training and that a phase names as ``active``; set by the trainer.
 
     A loss leaves out the terms that they weigh, which then cost nothing. It is part of the structure, like the number
     of layers: a loss that is traced for several members under ``torch.func.vmap`` computes everything unless it is 0 in
@@ -298,7 +298,7 @@ class Separator(nn.Module):
         raise TypeError(f"{type(self).__name__} must define hyperparameters()")
 
     def prepare(self, data: Tensors) -> None:
-        """Measure from the training view ``[item, ...]`` what normalisation needs, into buffers; once, before training.
+        """Measure constants of normalisation on the training view ``[item, ...]``, into buffers; once, before training.
 
         Parameters that are made here are declared in the constructor by ``register_parameter(name, None)``.
         The view is shared with other trials on the machine and read-only, here and in ``before_epoch`` and

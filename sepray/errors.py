@@ -54,7 +54,7 @@ _SQLITE = {
         "the file cannot be opened: its folder is missing, or not this user's; make that, or give another one"
     ),
 }
-"""Part of a message of SQLite -> what it means, and what helps."""
+"""Part of a message of SQLite -> its meaning, and advice."""
 _LOGIN = "give another user in the address, or set PGPASSWORD or PGPASSFILE for PostgreSQL"
 _NO_DATABASE = "make it there first (`createdb NAME` for PostgreSQL), or give the address of another one"
 _SERVERS = (
@@ -63,17 +63,17 @@ _SERVERS = (
     (r"no pg_hba\.conf entry|is not allowed to connect", "let this host in: pg_hba.conf of PostgreSQL, or its users"),
     (r"permission denied", "let this user in (`grant`), or give another one in the address"),
 )
-"""Pattern of a message of PostgreSQL or MySQL that refuses a connection for good -> what helps."""
+"""Pattern of a message of PostgreSQL or MySQL that refuses a connection for good -> advice."""
 
 
 def refused_for_good(message: str) -> str:
-    """Return what helps where a database server refuses a connection and will do so again; empty for other messages."""
+    """Return advice on a database server that refuses a connection and will do so again; empty for other messages."""
     found = (remedy for pattern, remedy in _SERVERS if re.search(pattern, message, re.IGNORECASE))
     return next(found, "")
 
 
 def explain_database(message: str) -> str:
-    """Return a message of a database's with what it means and what helps, where that is known."""
+    """Return a message of a database's with its meaning and advice, where these are known."""
     means = next((reason for part, reason in _SQLITE.items() if part in message), "") or refused_for_good(message)
     return f"{message} ({means})" if means else message
 

@@ -53,7 +53,7 @@ class NodeError(ExecutorError):
 
 
 class Whose(StrEnum):
-    """Whose fault an error is."""
+    """The party whose fault an error is."""
 
     TRIAL = "the trial's own code"
     STORE = "a store"
@@ -62,7 +62,7 @@ class Whose(StrEnum):
 
 
 class WorkerLoss(NamedTuple):
-    """Why a trial has lost its worker.
+    """The reason why a trial has lost its worker.
 
     Attributes:
         whose: the trial's where its own code may have ended the process, else the executor's.

@@ -90,7 +90,7 @@ def _plain_distribution(distribution: Any) -> Any:
 
 
 def without_secrets(value: Any) -> Any:
-    """Return what ``plain`` does, without secrets: what stored studies, models and messages say of a configuration.
+    """Return ``plain`` of a value without secrets, as stored studies, models and messages have configurations.
 
     A configuration that is made from it lacks the secrets (``loading.load_task`` refuses one that had any).
     """
@@ -138,7 +138,7 @@ def _shown(value: Any) -> str:
 
 
 def _is_distribution(value: Any) -> bool:
-    """Say whether a plain value is what Optuna writes of a distribution."""
+    """Say whether a plain value is a distribution as Optuna writes it."""
     return isinstance(value, dict) and value.keys() == {"name", "attributes"} and str(value["name"]) in _DISTRIBUTIONS
 
 

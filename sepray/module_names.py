@@ -1,4 +1,4 @@
-"""Names of the modules of separators and tasks, for messages and for commands: a variant has its own after a colon."""
+"""Names of the modules of separators and tasks, for messages and commands: a variant's own name follows a colon."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def _shipped(package: str) -> list[str]:
 
 
 def announced_modules(package: str) -> dict[str, Plugin]:
-    """Return what installed packages announce for a package of sepray, by name; some cannot be used."""
+    """Return the plug-ins that installed packages announce for a package of sepray, by name; some cannot be used."""
     return plugins.announced(package, _modules(package))
 
 
@@ -152,7 +152,7 @@ def plugin_of(module: str) -> Plugin | None:
 
 
 def _defining(module: str) -> str | None:
-    """Return the module that defines a module's ``Config``; it is another one if the module imports its ``Config``."""
+    """Return the module that defines a module's ``Config``: another module, if ``Config`` is imported."""
     found = source.definition(module, "Config")
     return found[0] if found is not None else None
 

@@ -36,11 +36,11 @@ _LEAST = (12, 10, 5)
 """Least characters of a known secret of letters alone, of digits alone, and of both: shorter ones may be words, counts
 or ids."""
 _LEAST_NAMED = (6, 8, 5)
-"""The same if the name of a variable or flag says that its whole value is the secret."""
+"""Least characters of a secret where the name of a variable or flag says that its whole value is one."""
 _LEAST_PASSWORD = (6, 6, 5)
-"""The same for the password of an address."""
+"""Least characters of the password of an address."""
 _LEAST_LINE = (12, 10, 8)
-"""The same for each line of a secret that has several."""
+"""Least characters of each line of a secret that has several lines."""
 _NO_SECRETS = frozenset(
     [
         *("always", "default", "disabled", "enabled", "mlflow", "mysql", "optional", "optuna", "password", "postgres"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 HIDDEN = "***"
-"""What stands in the place of a secret."""
+"""Text that stands in the place of a secret."""
 
 WORDS = (
     "password|passwd|passphrase|passcode|pwd|token|secret|api[_-]?key|access[_-]?key|private[_-]?key|account[_-]?key|"
@@ -20,20 +20,20 @@ NAMED = rf"[\w.-]{{0,80}}(?:{WORDS}|{ENDS})"
 IN_QUERY = rf"[\w.-]{{0,80}}(?:{WORDS})[\w.-]{{0,80}}|{NAMED}|sig|sas|key|jwt|auth|code"
 _VALUE = r"""((?P<mark>\\{1,7}["'])(?:(?!(?<!\\)(?P=mark)).)*+(?P=mark)|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|"""
 _QUOTE = r"(?:\\{0,7}[\"'])"  # escaped as often as JSON is within JSON
-_PREFIX = rf"(?:[bru]{{1,2}}(?={_QUOTE}))?"  # before a literal of Python
+_PREFIX = rf"(?:[bru]{{1,2}}(?={_QUOTE}))?"  # prefix of a literal of Python
 PASS_NAME = (  # names of passwords with "pass", not of filters and of passes: low_pass, n_pass
     r"(?:(?:[A-Z0-9_]{0,80}(?<!LOW)(?<!HIGH)(?<!BAND)(?<!ALL)(?<!(?<![A-Z0-9])N)_)?PASS|PW|[Pp]w"
     r"|(?:(?i:db|database|user|usr|root|admin|login|smtp|imap|mail|s?ftp|ssh|ssl|proxy|http|my|my?sql|pg|postgres|redis"
     r"|mongo|key|store|keystore|sudo|become)[_.-]?)?[Pp]ass)"
 )
 _NUMBER = r"[-+]?(?:\d{1,5}|\d*\.\d+|\d+(?:\.\d*)?e[-+]?\d+)(?!\w|\.\w)"
-_ALONE = r"(?=[ \t]*(?:$|\\[nr]|[,;}\])\"'#]))"  # no further words
+_ALONE = r"(?=[ \t]*(?:$|\\[nr]|[,;}\])\"'#]))"  # no further words follow
 _WORD_OF_PROGRAM = (
     r"[Tt]rue|[Ff]alse|[Yy]es|[Nn]o|[Nn]one|null|ok|OK|done|failed|passed|skipped|str|int|float|bool|bytes"
 )
 
 _UP_TO_AT = re.compile(r"(?<![^\s'\"])(?:[^\s'\"@]*+@)++")
-# Within that. A host that an address has before ``/``, ``?`` or ``#`` is never hidden: where it leads can be seen.
+# The secrets of such an address. A host before ``/``, ``?`` or ``#`` is never hidden: it shows where an address leads.
 _USER_AND_PASSWORD = re.compile(
     r"([A-Za-z][\w+.-]{0,40}://)([^\s:/@'\"]*+(?=:)(?::\d{0,5}[/?#])?)"
     r"(?::[^/?#\\]*@|(?<=[/?#]).*@|(?<![/?#]):.*@)"
@@ -248,7 +248,7 @@ def _hidden(found: re.Match[str]) -> str:
 
 
 def _list_hidden(found: re.Match[str]) -> str:
-    """Return a name with its list hidden: one of texts stays one, so that JSON stays JSON."""
+    """Return a name with its list hidden: a list of texts stays a list of texts, so that JSON stays JSON."""
     inner, end = (found[2], found[3]) if found[2] is not None else (found[4], found[5])
     mark = re.match(_QUOTE, inner.lstrip())
     quote = mark[0] if mark else ""

@@ -1,4 +1,4 @@
-"""Checks that a separator is what ``contracts`` says: once it is built, and of what its functions return in a trial.
+"""Checks that a separator is as ``contracts`` says: once it is built, and whenever its functions return in a trial.
 
 Such an error has no line of the separator's own file in its traceback, so its message names class and method in a line.
 Imports nothing from sepray but the contracts and the errors.
@@ -72,7 +72,7 @@ def check_separator(separator: Separator) -> None:
 
 
 def check_loss(separator: Separator, phase: Phase, loss: object) -> None:
-    """Check what the loss of a phase has returned.
+    """Check the result of a phase's loss.
 
     Raises:
         UsageError: ``loss`` is no ``Loss``, or its total, parts, carry or kept are not as ``Loss`` says.
@@ -115,7 +115,7 @@ def check_gradients(
 
 
 def check_fit(separator: Separator, parts: object) -> None:
-    """Check what ``fit_epoch`` has returned.
+    """Check the result of ``fit_epoch``.
 
     Raises:
         UsageError: ``parts`` is no dict of numbers.
@@ -129,7 +129,7 @@ def check_fit(separator: Separator, parts: object) -> None:
 
 
 def check_epoch_data(separator: Separator, data: object) -> None:
-    """Check what ``before_epoch`` has returned.
+    """Check the result of ``before_epoch``.
 
     Raises:
         UsageError: ``data`` is no dict of tensors.
@@ -140,7 +140,7 @@ def check_epoch_data(separator: Separator, data: object) -> None:
 
 
 def check_estimates(separator: Separator, estimates: object, sources: Tensor) -> None:
-    """Check what a separator has returned for mixtures.
+    """Check a separator's estimates of mixtures.
 
     Args:
         separator: the separator, perhaps an oracle.

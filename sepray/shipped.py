@@ -27,7 +27,7 @@ _STUDY = re.compile(r"^STUDY\b.*=", re.MULTILINE)
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """What a study of a separator may vary, and its published settings; the names are those of ``StudySpec``'s fields.
+    """Search space of a separator, and its published settings; the names are those of ``StudySpec``'s fields.
 
     Attributes:
         space: hyperparameter -> Optuna distribution (``SPACE`` of the file).

@@ -1,4 +1,4 @@
-"""Checks what a task or a trained model says of its signals, and a task of its augmentation.
+"""Checks what a task or a trained model states about its signals, and a task about its augmentation.
 
 Imports nothing from sepray but the contracts, the errors, and how the checks of separators name types.
 """

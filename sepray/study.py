@@ -43,7 +43,7 @@ def main(spec: StudySpec, full: StudySpec | None = None) -> NoReturn:
     """
 
     def job(given: list[str]) -> int:
-        wait_for("checking the command", log=False)  # which may give the study another name
+        wait_for("checking the command", log=False)  # a flag may give the study another name
         chosen = with_budget(spec, full, given)
         early = parse_early(chosen, given)
         if early is not None:

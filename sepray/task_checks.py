@@ -113,7 +113,7 @@ def _check_beats(name: str, beats: object, sizes: tuple[int, int]) -> None:
         raise UsageError(f"{name} must be a tensor [item, source, beat] of [{sizes[0]}, {sizes[1]}, any], {found}")
     if beats.dtype != torch.float64 or bool(beats.isinf().any()):
         raise UsageError(f"{name} must be seconds as float64, NaN where there are fewer beats")
-    latest = beats.nan_to_num(nan=-math.inf).cummax(-1).values[..., :-1]  # beat before each
+    latest = beats.nan_to_num(nan=-math.inf).cummax(-1).values[..., :-1]  # latest beat before each beat
     wrong = (beats[..., 1:] <= latest).nonzero()
     if len(wrong):
         item, source, beat = wrong[0].tolist()

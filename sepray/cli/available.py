@@ -9,7 +9,7 @@ from .. import registry
 from ..modules import source
 
 SEPRAY = "sepray"
-"""Origin of what comes with sepray."""
+"""Origin of the separators and tasks that come with sepray."""
 _CONTRACTS = "sepray.contracts"
 
 

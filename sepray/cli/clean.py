@@ -90,7 +90,7 @@ def clean(
         items = [asdict(item) for item in deletable]
         for described in items:
             del described["top"]  # used only to delete it
-            described["place"] = mask(described.pop("location"))  # its name since older versions
+            described["place"] = mask(described.pop("location"))  # older versions named it so
         application.print_json({"deleted": confirmed, "bytes": sum(item.size for item in deletable), "items": items})
 
 

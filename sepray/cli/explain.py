@@ -77,7 +77,7 @@ def explain(
 
 
 def _path(study: application.StudyFlags, options: PathOptions, yes: bool) -> Explanation | int:
-    """Return the path of a study, trained if it has none that meets the options; the exit status if there is none."""
+    """Return a study's ablation path, trained first if none meets the options; the exit status if there is no path."""
     from ..driver import tracking_address
     from ..results.explaining import PathTraining
     from ..results.study_result import load_study
@@ -92,7 +92,7 @@ def _path(study: application.StudyFlags, options: PathOptions, yes: bool) -> Exp
 
 
 def _trained(spec: StudySpec, training: PathTraining, yes: bool) -> Explanation | int:
-    """Say what will be trained, ask, and train it; return the path, or the exit status if it is not trained."""
+    """Say what will be trained, ask, and train it; return the path, or the exit status if nothing is trained."""
     from ..console import interruption
     from ..console.exit_status import how_to_go_on
     from ..console.terminal import console
@@ -140,7 +140,7 @@ def _announcement(spec: StudySpec, training: PathTraining) -> list[str]:
 
 
 def print_path(path: Explanation) -> None:
-    """Print a path: its sentence, and the table of its steps."""
+    """Print an ablation path: its sentence, and the table of its steps."""
     from ..console.terminal import console
     from ..scoring import explanation_words
     from ..scoring.tables import path_table  # torch

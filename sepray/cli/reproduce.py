@@ -25,7 +25,7 @@ class StudyOrModel(application.StudyFlags):
 
     @property
     def is_model(self) -> bool:
-        """Whether the name is the address or folder of a model: names of studies have no slash."""
+        """Say whether the name is the address or folder of a model: names of studies have no slash."""
         return "/" in self.name
 
 

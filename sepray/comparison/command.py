@@ -27,7 +27,7 @@ def main(comparison: Comparison, spaces: Spaces | None = None) -> NoReturn:
     """
 
     def job(arguments: list[str]) -> int:
-        wait_for("checking the command", log=False)  # which may give the comparison another name
+        wait_for("checking the command", log=False)  # a flag may give the comparison another name
         given, options = parse_command(comparison, arguments)
         if options.dry_run:
             return _show_estimate(given, spaces)

@@ -172,7 +172,7 @@ def contender(entry: NamedSeparator, comparison: Comparison, spaces: Spaces, sig
         # The settings are part of the study's fingerprint, so that other settings are another study.
         space = {k: CategoricalDistribution([v]) for k, v in first.items()}
     changed = ", ".join(f"{k} {v}" for k, v in given.items())
-    # Without a search the title names the published setting, unless that is called like the method.
+    # Without a search the title names the published setting, unless the setting has the name of the method.
     same = _letters(label) in (_letters(short), DEFAULTS)
     trained = epochs or comparison.budget.max_epochs
     less = published_settings.trained_words(trained, of_paper) if of_paper and trained < of_paper else ""
@@ -210,13 +210,13 @@ def _configuration(module: ModuleType, entry: NamedSeparator) -> tuple[Any, str,
 
 
 def _canonical(given: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
-    """Return given settings by the names of the fields, which may be written as their flags are."""
+    """Return given settings by the names of the fields; a user may write these as flags, such as ``batch-size``."""
     fitting = {k: k.replace("-", "_") for k in given}
     return {fitting[k] if k not in names and fitting[k] in names else k: value for k, value in given.items()}
 
 
 def _with_warm_start(given: Mapping[str, str], configuration: Any) -> dict[str, str]:
-    """Return given settings with those of the warm start, ``start.FIELD``, put behind its name."""
+    """Return given settings, those of the warm start (``start.FIELD``) written behind the warm start's name."""
     own = {k: v for k, v in given.items() if not k.startswith(f"{WARM_START}.")}
     start = [f"{k.partition('.')[2]}={v}" for k, v in given.items() if k not in own]
     if start and hasattr(configuration, WARM_START):

@@ -55,12 +55,12 @@ class ComparisonEstimate:
 
     @property
     def disk(self) -> int:
-        """Bytes on disk of all studies, at most."""
+        """Bytes that all studies take on the disk, at most."""
         return sum(e.disk.total for _, e in self.studies if e.disk)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What does not fit, of each study and of all together."""
+        """Warnings about resources that do not suffice, for each study and for all together."""
         own = [f"{one.system}: {warning}" for one, estimate in self.studies for warning in estimate.warnings]
         free = next((e.disk.free for _, e in self.studies if e.disk), None)
         if free is not None and self.disk > free and not any(e.disk and e.disk.total > free for _, e in self.studies):

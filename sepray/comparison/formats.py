@@ -18,7 +18,7 @@ from ..scoring.many_systems import ScoreSummary
 from .table import MEAN, ComparisonTable, SystemRow, count, heading, number, p_value, rises, seconds
 
 NO_FIGURE = "-"
-"""What stands where there is no figure."""
+"""Text of a cell that has no figure."""
 
 _COSTS = ("supervision", "seeds", "parameters", "training (s)")
 _TESTS = ("p", "r", "U")

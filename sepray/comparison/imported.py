@@ -34,7 +34,7 @@ class Imported:
 
     @property
     def words(self) -> str:
-        """Where the rows are from, and how many tracks are compared, in sentences."""
+        """Sentences on the origin of the rows, and on the number of tracks that are compared."""
         methods = ", ".join(f"{result.name} ({result.folder})" for result in self.results)
         return (
             f"Imported, not computed here: {methods}. All figures are of the {len(self.names)} of {len(self.shared)} "

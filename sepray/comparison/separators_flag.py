@@ -17,7 +17,7 @@ _FORM_WORDS = "[NAME=]SEPARATOR[:CONFIGURATION or :SETTING] [FIELD=VALUE ...]"
 
 @dataclass(frozen=True)
 class NamedSeparator:
-    """One of ``--separators``: ``[NAME=]SEPARATOR[:CONFIGURATION or :SETTING] [FIELD=VALUE ...]``.
+    """An entry of ``--separators``: ``[NAME=]SEPARATOR[:CONFIGURATION or :SETTING] [FIELD=VALUE ...]``.
 
     Attributes:
         name: name that it was given; empty for none.
@@ -38,18 +38,18 @@ class NamedSeparator:
 
     @property
     def words(self) -> str:
-        """What it is, without the name that it was given: ``neural_egg:paper, start glo_masking:paper``."""
+        """Separator and settings, without the user's name for them: ``neural_egg:paper, start glo_masking:paper``."""
         what = f"{self.short}:{self.wanted}" if self.wanted else self.short
         return ", ".join([what, *(f"{name} {value}" for name, value in self.settings.items())])
 
     @property
     def key(self) -> str:
-        """Its name in the comparison, in the characters that names of studies and metrics may have."""
+        """Name of the entry in the comparison, in the characters that names of studies and metrics may have."""
         return slug(self.name or self.words)
 
 
 def read(text: str) -> NamedSeparator:
-    """Return one of ``--separators``.
+    """Return an entry of ``--separators``.
 
     The names of published settings may have blanks, so settings are what is at the end: ``FT=cass:CASS with cross
     adversarial training width=8``.

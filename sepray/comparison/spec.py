@@ -49,22 +49,22 @@ class Comparison(Changeable):
     """
 
     name: str = "comparison"
-    """Name of the comparison, and what the names of its studies begin with."""
+    """Name of the comparison, with which the names of its studies begin."""
     separators: tuple[str, ...] = ()
-    """Names from sepray.separators or modules of your own; default: all that take the task's signal. NAME alone has the
-    sizes of its paper and its published setting: of several the one that is called like the method, or else the first.
-    NAME:CONFIGURATION is a named configuration (ssgan:lou; neural_egg:defaults for its Config as it is), NAME:SETTING
-    one of its published settings. A row may have a name and settings of its own, all in quotes:
-    'FT=neural_egg:paper start=glo_masking:paper start.learning_rate=0.002'."""
+    """Names from sepray.separators or modules of your own; default: all that take the task's signal. NAME alone stands
+    for the paper's sizes and published setting. If a method has several published settings, that is the one with the
+    method's own name, or else the first one. NAME:CONFIGURATION is a named configuration (ssgan:lou, and
+    neural_egg:defaults for its Config as it is), NAME:SETTING one of its published settings. A row may have a name and
+    settings of its own, all in quotes: 'FT=neural_egg:paper start=glo_masking:paper start.learning_rate=0.002'."""
     baselines: tuple[str, ...] = ()
     """Further separators for the table, beside those of --separators, as far as they take the task's signal."""
     task: str = "notes_and_bursts"
     """Name from sepray.tasks, or a module of your own. --task.FIELD changes a field of it, as in studies."""
     settings: tuple[str, ...] = ()
     """Fixed settings, each SEPARATOR.FIELD=VALUE, or task.FIELD=VALUE for the task. FIELD is a field of the Config, or
-    a hyperparameter, which is then not searched; it may be written as its flag is (batch-size). A separator that has a
-    name in --separators is called by that. Values of a tuple are separated by commas. An empty VALUE empties a text or
-    a tuple."""
+    a hyperparameter, which is then not searched; it may be written as its flag is (batch-size). If --separators gives
+    a separator a name of its own, SEPARATOR is that name. Values of a tuple are separated by commas. An empty VALUE
+    empties a text or a tuple."""
     museval_results: tuple[str, ...] = ()
     """Results of other people's methods for rows of their own, each NAME=FOLDER with museval's files in FOLDER/test
     (SiSEC: OZE=sisec/OZE). The measures are then sdr, isr, sir and sar, on the tracks that all of them have."""
@@ -75,18 +75,18 @@ class Comparison(Changeable):
     objective: tuple[str, ...] = ("relative_l2",)
     """Validation metrics that searches optimise, and by which the model of a separator is chosen."""
     choose: tuple[str, ...] = (choosing.KNEE,)
-    """How the best is chosen where there are several objectives, in each study and as the reference: knee; the name of
+    """Rule that chooses the best by several objectives, in each study and as the reference: knee; the name of
     one objective; or weights W1 W2 ..., a number for each objective."""
     seed: int = 0
     """Random seed of samplers and trials, the same for all separators."""
     budget: BudgetFlags = field(default_factory=lambda: Budget(trials=0, finalists=1, final_seeds=3))
-    """How much is trained."""
+    """Amount of training."""
     search: SearchFlags = field(default_factory=Search)
-    """Which settings are tried, and which trials are stopped early."""
+    """Choice of the settings that are tried, and of the trials that are stopped early."""
     resources: ResourcesFlags = field(default_factory=Resources)
-    """Where trials run, and with how many CPUs and GPUs."""
+    """Machines that trials run on, and the CPUs and GPUs of a trial."""
     stores: StoresFlags = field(default_factory=Stores)
-    """Where trials, runs, models, checkpoints and data are kept."""
+    """Stores of trials, runs, models, checkpoints and data."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class Comparison(Changeable):
         self.first_study().check()
 
     def entries(self) -> list[separators_flag.NamedSeparator]:
-        """Return what takes part: the separators, and the baselines that are not among them."""
+        """Return the entries that take part: the separators, and the baselines that are not among them."""
         found = [separators_flag.read(each) for each in self.separators or registry.names("sepray.separators")]
         beside = (separators_flag.read(each) for each in self.baselines)
         return found + [each for each in beside if each.separator not in {e.separator for e in found}]
@@ -160,7 +160,7 @@ class Comparison(Changeable):
         return {name: (s.space, s.reference_points, s.reference_epochs) for name, s in found.items()}
 
     def first_study(self) -> StudySpec:
-        """Return a study as all of them will be, its separator still an unresolved name, for checks before torch."""
+        """Return a study of the comparison, its separator still an unresolved name, for checks before torch."""
         return self.study(self.name, self.entries()[0].separator, self.task, {}, {})
 
     def study(
@@ -172,7 +172,7 @@ class Comparison(Changeable):
         points: Mapping[str, Mapping[str, Any]],
         epochs: int | None = None,
     ) -> StudySpec:
-        """Return the study of a separator; what is not given here is as in the comparison.
+        """Return the study of a separator; fields that are not given here are as in the comparison.
 
         Args:
             name: name of the study.
@@ -251,12 +251,12 @@ def configured(config: Any, given: Mapping[str, str], owner: str) -> Any:
 
 
 def parse(comparison: Comparison, arguments: Sequence[str] | None = None) -> Comparison:
-    """Return the comparison with the command line's changes; what else ``parse_command`` returns is left out."""
+    """Return the comparison with the command line's changes, without the options that ``parse_command`` returns too."""
     return parse_command(comparison, arguments)[0]
 
 
 def parse_command(comparison: Comparison, arguments: Sequence[str] | None = None) -> tuple[Comparison, RunOptions]:
-    """Return the comparison with the command line's changes, and what is to be done with it.
+    """Return the comparison with the command line's changes, and the options of the command.
 
     A flag ``--task.FIELD VALUE`` becomes the setting ``task.FIELD=VALUE``. The flags of a task are those of its
     ``Config``, so its module is imported where they are given, or listed.

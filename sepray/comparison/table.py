@@ -184,7 +184,7 @@ def build(
 
 
 def _middle(values: NDArray[np.float64], measure: str) -> float:
-    """Return what a system is ranked by: the mean of ``[seed, item]``, or for BSS Eval the median over items."""
+    """Return the score that ranks a system: the mean of ``[seed, item]``, or for BSS Eval the median over items."""
     if measure in BSS_EVAL:
         finite = values[:, np.isfinite(values).all(0)]
         return float(np.median(finite.mean(0))) if finite.size else -np.inf
@@ -192,7 +192,7 @@ def _middle(values: NDArray[np.float64], measure: str) -> float:
 
 
 def _samples(data: TaskData, entries: Sequence[SeparatorFigures], seed: int) -> str:
-    """Return what the unpaired samples were that separators saw, in a sentence; empty where none saw any."""
+    """Return a sentence on the unpaired samples that separators saw; empty where no separator saw any."""
     seen = {(Supervision(e.contender.supervision), e.contender.paired_fraction) for e in entries}
     notes = {views.note(data.train, how, data.unit_names, seed, share) for how, share in seen} - {""}
     return "".join(f" {note[0].upper()}{note[1:]}." for note in sorted(notes))
@@ -252,7 +252,7 @@ def _caption(
     frames: tuple[int, int] | None,
     notes: str,
 ) -> str:
-    """Return what a reader has to know about the figures; ``notes`` are those on single rows."""
+    """Return the caption, with all that a reader has to know about the figures; ``notes`` are about single rows."""
     budget, seeds = comparison.budget, comparison.budget.seeds()
     trials = plural(budget.trials, "trial")
     searched = f" after a search of {trials}, where it has something to search" if budget.trials else ""

@@ -52,7 +52,7 @@ def refused_in_one_line() -> Iterator[None]:
 
 
 def parsed(parse: Callable[[Sequence[str]], Parsed], arguments: Sequence[str] | None) -> Parsed:
-    """Return what tyro makes of arguments, or refuse them in one line, with the nearest flag to one that is misspelt.
+    """Return the result of tyro for arguments; refuse wrong ones in one line, with the flag nearest to a misspelt one.
 
     tyro has no nearest flag for ``--trails=4``; so what it refuses is tried again as ``--trails 4``.
 
@@ -78,7 +78,7 @@ def parsed(parse: Callable[[Sequence[str]], Parsed], arguments: Sequence[str] | 
 
 @contextlib.contextmanager
 def _unbroken_docstrings() -> Iterator[None]:
-    """Hand tyro the docstring of a field with each paragraph in one line; it would keep its line breaks in the help."""
+    """Hand tyro the docstring of a field with each paragraph in one line; else the help would have its line breaks."""
     read = getattr(attrdoc, "ast_get_constant_value", None)
     if read is None:  # another version of the library that reads docstrings
         yield
@@ -98,13 +98,13 @@ def _unbroken_docstrings() -> Iterator[None]:
 
 
 def described(documentation: str | None) -> str:
-    """Return the description of a help text: a docstring, and the flag that every study takes beside its own."""
+    """Return a docstring as the description of a help text, with the flag ``--traceback`` that every study takes."""
     flag = f"With {TRACEBACK}: {TRACEBACK_HELP[0].lower()}{TRACEBACK_HELP[1:]}"  # a letter first, or tyro adds a line
     return f"{inspect.cleandoc(documentation or '')}\n\n{flag}"
 
 
 def _bug(end: SystemExit) -> ValueError | None:
-    """Return the error in the code of a Config that has made tyro end; None where an argument is refused."""
+    """Return the error in a Config's code that has ended tyro; None where tyro has refused an argument."""
     error = end.__context__
     while error is not None:
         frames = traceback.extract_tb(error.__traceback__)
@@ -115,7 +115,7 @@ def _bug(end: SystemExit) -> ValueError | None:
 
 
 class _Printed(io.StringIO):
-    """Keeps what is printed to a stream, as it would be printed there: tyro asks for colours and box characters."""
+    """Keeps the text that is printed to a stream, with the colours and box characters that the stream would get."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -142,7 +142,7 @@ def _wrapped(printed: str) -> str:
 
 
 def _one_line(box: str) -> str:
-    """Return what a box says below its title: its first part, and what it proposes instead.
+    """Return the text of a box of tyro's below its title: the first part, and the flags that it proposes.
 
     A terminal that has no box-drawing characters gets a box without sides, and dashes between its parts.
     """
@@ -174,7 +174,7 @@ def _without_values(unknown: str) -> str:
 
 
 def _nearest_command(refusal: str, proposal: str) -> str:
-    """Return what an unknown command may have been meant to be, in words; empty where it is like none."""
+    """Return words that propose the command nearest to an unknown one; empty where no command is near."""
     names = proposal.removeprefix("Available subcommands: ").split(", ")
     close = nearest(refusal.removeprefix("unknown: ").partition(",")[0], names)
     return f"perhaps you meant {close}" if close else ""

@@ -1,4 +1,4 @@
-"""How every command and study ends: what is printed of an error, and the exit status of the process.
+"""Ends every command and study: prints what is known of an error, and gives the process its exit status.
 
 | status | meaning |
 | --- | --- |
@@ -50,8 +50,8 @@ _STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 _INSTALLED = {"site-packages", "dist-packages"}
 _PLUGIN_GROUPS = ("sepray.separators", "sepray.tasks")
 _HOOK_SETTERS = {"sys", "ray", "torch"}
-"""Packages whose own ``sys.excepthook`` is no choice of the user's: Python's, and those of libraries of ours."""
-_LEAST_BYTES = 2**22  # a disk with less is full
+"""Packages whose ``sys.excepthook`` the user has not chosen: Python itself, and libraries that sepray uses."""
+_LEAST_BYTES = 2**22  # a disk with fewer free bytes counts as full
 
 
 def exit_with_status(
@@ -79,7 +79,7 @@ def exit_with_status(
         print(f"{program}: interrupted", file=sys.stderr)
         status = interruption.status_of(error)
     except SystemExit as error:
-        if not _is_raised_by_user(error):  # as that of --help
+        if not _is_raised_by_user(error):  # the command has ended itself, as with --help
             raise
         waiting.done()
         status = BUG
@@ -111,7 +111,7 @@ def _ending_with_status(former: _Hook) -> _Hook:
             return former(kind, error, trace)
         program = "sepray" if sys.argv[0] == "-c" else Path(sys.argv[0]).name
         print(format_error(program, error), file=sys.stderr)
-        sys.exit(BAD_INPUT)  # Python takes the status of a hook that exits
+        sys.exit(BAD_INPUT)  # if a hook exits, the process gets its status
 
     return hook
 
@@ -128,7 +128,7 @@ def wants_whole_traceback() -> bool:
 
 
 def format_error(program: str, error: BaseException, whole: bool | None = None) -> str:
-    """Return what is printed of an error, without secrets: one line for bad input, a traceback for a bug.
+    """Return the text that is printed of an error, without secrets: one line for bad input, a traceback for a bug.
 
     A message that is a list (``SeprayError.in_lines``) keeps its lines.
 
@@ -149,7 +149,7 @@ def format_error(program: str, error: BaseException, whole: bool | None = None) 
             text += f"; free some space {where}, and run the same command again"
         return f"{program}: {escape_controls(mask(text))}"
     formatted = traceback.TracebackException.from_exception(error)
-    formatted.stack = traceback.StackSummary.from_list(formatted.stack[1:] or formatted.stack)  # without this module's
+    formatted.stack = traceback.StackSummary.from_list(formatted.stack[1:] or formatted.stack)  # not this module's
     own = [_keep_own_frames(part) for part in _chain(formatted)]
     if any(own):
         hint = f"this is a bug in the code shown above; {TRACEBACK} shows the whole traceback"
@@ -159,7 +159,7 @@ def format_error(program: str, error: BaseException, whole: bool | None = None) 
 
 
 def _full_disks() -> str:
-    """Return where there is no space left, of the folders that every command writes to, as a phrase."""
+    """Return a phrase that names the folders without space left, of those that every command writes to."""
     folders = {str(Path.cwd()), tempfile.gettempdir(), os.path.expanduser("~")}
     full = []
     for folder in sorted(folders):
@@ -215,7 +215,7 @@ def _chain(error: traceback.TracebackException) -> list[traceback.TracebackExcep
 
 
 def _keep_own_frames(error: traceback.TracebackException) -> bool:
-    """Drop the frames that do not help to find an error; say whether it lies in a file of the user's own."""
+    """Drop the frames that do not help to find an error; say whether the error lies in a file of the user's own."""
     frames = list(error.stack)
     users = [frame for frame in frames if _is_users(frame.filename)]
     if not users and _is_users(getattr(error, "filename", None) or "<"):  # a SyntaxError names a file
@@ -244,7 +244,7 @@ def _is_users(filename: str) -> bool:
 
 
 def _plugin_folders() -> list[Path]:
-    """Return where the packages lie that announce separators or tasks; of a single module without its suffix."""
+    """Return the folders of packages that announce separators or tasks; of a single module the path without suffix."""
     points = [point for group in _PLUGIN_GROUPS for point in importlib.metadata.entry_points(group=group)]
     tops = [(point.dist, point.module.partition(".")[0]) for point in points]
     return [Path(str(dist.locate_file(top))).resolve() for dist, top in tops if dist is not None]

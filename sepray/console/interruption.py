@@ -56,12 +56,12 @@ def status_of(error: KeyboardInterrupt) -> int:
 
 
 def of_status(status: int) -> Interrupted:
-    """Return what has ended a command with this exit status, one of ``STATUSES``."""
+    """Return the interruption that has ended a command with this exit status, a key of ``STATUSES``."""
     return Interrupted(status - 128)
 
 
 def install() -> None:
-    """Let the signals raise ``Interrupted``; one that the process ignores (``nohup``) stays ignored.
+    """Let the signals raise ``Interrupted``; a signal that the process ignores (``nohup``) stays ignored.
 
     Does nothing in a thread other than the main one, where Python takes no handlers.
     """
@@ -117,7 +117,7 @@ def installed_again() -> Iterator[None]:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    """Raise at the first signal; end the process at a second one, unless it is the same one's echo."""
+    """Raise at the first signal; end the process at a second one, unless that is an echo of the first."""
     now = time.monotonic()
     if not _received:
         _received.append((now, number))

@@ -1,4 +1,4 @@
-"""What a command or study with ``--json`` prints: one JSON document, alone on standard output."""
+"""Prints the result of a command or study with ``--json``: one JSON document, alone on standard output."""
 
 from __future__ import annotations
 

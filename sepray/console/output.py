@@ -69,14 +69,14 @@ class _RobustStream(io.TextIOWrapper):
             return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered, or lose it."""
+        """Write the buffered text, or lose it."""
         try:
             super().flush()
         except OSError as error:
             self._lose(error)
 
     def _lose(self, error: OSError) -> None:
-        """Let later writes go nowhere where nobody will read them; a disk may have room again."""
+        """Let later writes go nowhere if nobody can read them any more; a full disk may have room again."""
         if isinstance(error, BlockingIOError):
             os.set_blocking(self._descriptor, True)  # somebody else has changed it
         elif error.errno in _GONE:

@@ -208,7 +208,7 @@ def require_short_temporary_folder() -> None:
     """
     folder = os.environ.get("RAY_TMPDIR") or (sys.platform.startswith("linux") and os.environ.get("TMPDIR")) or "/tmp"
     socket_path = f"{folder}/sepray.12345678/ray/session_2000-01-01_00-00-00_000000_{os.getpid()}/sockets/plasma_store"
-    most = 103 if sys.platform == "darwin" else 107  # bytes, of the system's addresses of sockets
+    most = 103 if sys.platform == "darwin" else 107  # bytes of a socket's path that the system takes
     if (excess := len(os.fsencode(socket_path)) - most) > 0:
         raise UsageError(
             f"the path of {folder} is {excess} characters too long for Ray's sockets: set RAY_TMPDIR to a folder "

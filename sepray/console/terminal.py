@@ -24,10 +24,10 @@ from . import waiting
 
 
 class PlainConsole(Console):
-    """A console for which texts are texts: no markup, no secrets, and control characters that are seen."""
+    """A console that prints texts as they are: no markup, no secrets, and control characters made visible."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print, in the place of what the command waits for."""
+        """Print objects, after erasing the line that says what the command waits for."""
         waiting.done()
         super().print(*objects, **options)
 
@@ -37,7 +37,7 @@ class PlainConsole(Console):
         return super().render_str(escape_controls(mask(text)), **plain)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Yield what is printed; also of objects that hold texts of their own."""
+        """Yield the segments of an object, with control characters escaped, also in texts that the object holds."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=escape_controls(segment.text))
 
@@ -50,16 +50,16 @@ _SIZE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class Ending(Protocol):
-    """How a trial ended: the searcher's outcome."""
+    """The end of a trial, as the searcher has decided it."""
 
     @property
     def tag(self) -> str:
-        """One of ``complete``, ``pruned``, ``collapsed`` and FAILED."""
+        """Word for the end: ``complete``, ``pruned``, ``collapsed`` or one of FAILED."""
         ...
 
     @property
     def reason(self) -> str:
-        """Why the trial ended; empty where it ran its whole budget."""
+        """Reason for the end; empty where the trial ran its whole budget."""
         ...
 
 

@@ -38,7 +38,7 @@ def wait_for(text: str, log: bool = True) -> None:
 
 
 def done() -> None:
-    """Erase the line, if one stands."""
+    """Erase the line that says what the command waits for, if there is one."""
     global _standing
     if _standing:
         print(_ERASE, end="", flush=True)

@@ -31,8 +31,8 @@ MOST_GROWTH = 100
 """Largest factor by which an archive may grow when it is unpacked: pictures are compressed already."""
 
 _PART = 1 << 20  # bytes that are unpacked at once
-_LARGE = 256 << 20  # bytes beyond which an archive may grow less, so that it takes seconds, not minutes
-_LARGE_GROWTH = 20  # largest factor of what it unpacks to beyond these
+_LARGE = 256 << 20  # unpacked bytes beyond which an archive may grow less: it then takes seconds, not minutes
+_LARGE_GROWTH = 20  # largest factor by which it may grow beyond these bytes
 _FREE_MEMBERS = 10_000
 _MEMBER_BYTES = 100  # least bytes of an archive for each further member: a tiny picture and its name
 
@@ -58,7 +58,7 @@ def unpacked(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_at_most(file: IO[bytes], size: int, most: int) -> bytes:
-    """Return what is left of a file after its current position.
+    """Return the rest of a file, after its current position.
 
     Args:
         file: the file.
@@ -135,7 +135,7 @@ class ZipMembers:
             UsageError: the file has more.
         """
         info = self._archive.getinfo(name)
-        packed = min(info.compress_size, self._size)  # the archive may say anything of the former
+        packed = min(info.compress_size, self._size)  # the archive may state any compressed size
         with self._lock, self._archive.open(info) as file:
             return read_at_most(file, info.file_size, most(packed))
 

@@ -134,7 +134,7 @@ def read(path: Path, description: str, verified: float = math.inf) -> Entry | No
 
 
 def write(path: Path, description: str, plan: Plan) -> None:
-    """Make an entry on the disk, and remove what processes that died have left; the caller holds its lock (``locked``).
+    """Make an entry on the disk, and remove files that dead processes left; the caller holds its lock (``locked``).
 
     Raises:
         OSError: the disk cannot hold it (before anything is filled).

@@ -1,4 +1,4 @@
-"""Recordings of hearts: which of them are read, the pulses in a PPG, and the division of subjects among the splits."""
+"""Records of hearts: reading some of them, the pulses in a PPG, and the division of subjects among the splits."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def subjects_of(names: Sequence[str]) -> dict[str, str]:
 
 
 def subject_word(subjects: Mapping[str, str]) -> str:
-    """Return what to call the subjects of ``subjects_of``, in the plural: recordings, where each has only one."""
+    """Return the word for the subjects of ``subjects_of``, in the plural: recordings, where each has only one."""
     return "subjects" if len(set(subjects.values())) < len(subjects) else "recordings"
 
 

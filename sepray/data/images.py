@@ -34,7 +34,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 """Suffixes of the files that are taken for pictures."""
 
 _MOST_PIXELS = 50_000_000  # a picture of more is a mistake or an attack
-_MOST_BYTES = 256 << 20  # so is a picture file of more
+_MOST_BYTES = 256 << 20  # a picture file of more is a mistake or an attack, too
 _MOST_SCANS = 200  # of a JPEG: each goes over all pixels, and a progressive one has twenty
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "GIF")  # of Pillow's others, some run programs (EPS)
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")

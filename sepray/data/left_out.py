@@ -26,7 +26,7 @@ def from_tensor(tensor: Tensor) -> list[str]:
 
 
 def report(reasons: Sequence[str], folder: Path, total: int, kind: str) -> None:
-    """List on stderr what was left out of a folder, if anything was.
+    """List on stderr the files that were left out of a folder, if there are any.
 
     Args:
         reasons: one line for each recording (or picture) that was left out.

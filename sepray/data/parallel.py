@@ -45,7 +45,7 @@ def _with_progress(results: Iterator[Result], total: int, label: str) -> Iterato
                 from rich.segment import ControlType
 
                 bar = Progress(console=Console(stderr=True))
-                bar.console.control(Control((ControlType.ERASE_IN_LINE, 2)))  # of what the command waits for
+                bar.console.control(Control((ControlType.ERASE_IN_LINE, 2)))  # erases what the command waits for
                 bar.start()
                 task = bar.add_task(escape(in_one_line(label)), total=total)
             if bar is not None:

@@ -95,7 +95,7 @@ def _received(copy: SharedCopy, size: int, path: Path, description: str) -> str:
 
 
 def _header(copy: SharedCopy, size: int) -> dict[str, Any] | None:
-    """Return sepray's part of a copy's header; None where there is none, or the copy's length is not what it says."""
+    """Return sepray's part of a copy's header; None where there is none, or it states another length of the copy."""
     length = int.from_bytes(copy.read(0, 8), "little")
     if not 0 < length <= min(size, _LONGEST_HEADER):
         return None

@@ -24,7 +24,7 @@ VERSION = 1
 """Version of the signals; part of the key of cached ones."""
 
 MARGIN = 1.0
-"""Seconds that are made before and after an item, and cut off after filtering."""
+"""Seconds of signal that are made before and after an item, and cut off after filtering."""
 
 BREATH: Range = (0.15, 0.4)  # breaths a second
 ARRHYTHMIA: Range = (0.0, 0.04)  # of the period, with the breath
@@ -84,7 +84,7 @@ class Shapes:
 def beats(
     random: np.random.Generator, items: int, bpm: Range, seconds: float, ectopic: float = 0.0, missed: float = 0.0
 ) -> Rhythm:
-    """Return when hearts beat, and how strongly.
+    """Return the times and the strengths of hearts' beats.
 
     Args:
         random: source of all random numbers.
@@ -166,7 +166,7 @@ def widenings(random: np.random.Generator, rhythm: Rhythm) -> Array:
 
 
 def complexes(rhythm: Rhythm, shape: Shapes, widening: Array, seconds: float) -> Array:
-    """Return when there are QRS complexes, ``[item, beat]`` in seconds, NaN where there is none in the item.
+    """Return the times of QRS complexes, ``[item, beat]`` in seconds, NaN where there is none in the item.
 
     The time of a complex is the centre of the energies of Q, R and S over all leads, wherever the highest peak is: R
     may be as small as a tenth of S. (A Gaussian's energy is in proportion to its squared amplitude times its width.) In

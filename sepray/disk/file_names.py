@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 WANTED = 'names of files (at most 200 bytes; without control characters and / \\ : * ? " < > |; no blank or dot last)'
-"""What ``is_usable`` asks for, in words."""
+"""Words for the names that ``is_usable`` accepts."""
 
 _LONGEST = 200  # bytes of UTF-8: file systems take 255, and endings and numbers are added
 _REFUSED = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff/\\:*?"<>|]')
@@ -25,7 +25,7 @@ def usable(name: str) -> str:
 
 
 def folded(name: str) -> str:
-    """Return a name without capitals, its accents in one encoding: equal results may be one file on some disks."""
+    """Return a name without capitals, its accents in one encoding. Equal results may be one file on some disks."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

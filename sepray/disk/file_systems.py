@@ -148,7 +148,7 @@ def folders(location: str) -> list[str]:
 
 
 def remove(location: str, top: str = "") -> None:
-    """Delete a file, or a folder with all that is in it, if it is there; what links lead to stays.
+    """Delete a file, or a folder with all that is in it, if it is there; the targets of links stay.
 
     Args:
         location: path or URI.

@@ -112,7 +112,7 @@ def umask(shared: bool) -> int:
 
 @contextlib.contextmanager
 def kept_private(shared: bool) -> Iterator[None]:
-    """Keep other users from reading the files that this process, and those that it starts meanwhile, write.
+    """Keep other users from reading files that are written meanwhile by this process, or by processes that it starts.
 
     Args:
         shared: whether the user's group may read and write them all the same.

@@ -30,7 +30,7 @@ def ancestor(path: Path, levels: int) -> Path:
 
 
 def refuse(path: Path, top: Path) -> Path:
-    """Return an absolute path if neither it nor a folder between it and ``top`` is a link; it need not exist.
+    """Return an absolute path if neither it nor a folder between it and ``top`` is a link; the path need not exist.
 
     Args:
         path: a file or folder below ``top``.
@@ -72,7 +72,7 @@ def refuse_of_others(path: Path) -> Path:
 
 
 def remove(path: Path, top: Path) -> None:
-    """Delete a file, a link, or a folder with all that is in it, if it is there; what links lead to stays.
+    """Delete a file, a link, or a folder with all that is in it, if it is there; the targets of links stay.
 
     No link between ``top`` and the path is followed, not even one that another user makes during the call.
 

@@ -68,7 +68,7 @@ def is_large(tensors: Iterable[Tensor]) -> bool:
 
 
 def slice_of(tensor: Tensor) -> FileSlice | None:
-    """Return where in a file a tensor lies; None if it is in memory, is not contiguous, or differs from its file.
+    """Return the slice of a file where a tensor lies; None if it is in memory, not contiguous, or unlike its file.
 
     A private mapping that was written to differs from the file: its changed pages are memory of this process. Only
     Linux tells that, so on other systems the result is always None.
@@ -196,7 +196,7 @@ def _mapping(first: int, end: int) -> dict[str, Any] | None:
 
 
 def _header(line: str, first: int, end: int) -> dict[str, Any] | None:
-    """Return what a mapping's first line in ``smaps`` says; None unless it maps a file to all these addresses."""
+    """Return the content of a mapping's first line in ``smaps``; None unless it maps a file to all these addresses."""
     addresses, _, offset, _, inode, *path = line.rstrip("\n").split(None, 5)
     start, stop = (int(address, 16) for address in addresses.split("-"))
     if not (start <= first and end <= stop) or not path or not path[0].startswith("/"):

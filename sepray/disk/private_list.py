@@ -18,7 +18,7 @@ from pathlib import Path
 
 @dataclass
 class _KnownList:
-    """What this process knows of a list.
+    """Words of a list, as far as this process knows them.
 
     Attributes:
         file: device and inode of the file that was read.

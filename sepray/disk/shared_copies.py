@@ -57,7 +57,7 @@ class SharedCopy:
     shown: str
 
     def size(self) -> int | None:
-        """Return its number of bytes; None if there is none.
+        """Return the copy's size in bytes; None if there is no copy.
 
         Raises:
             OSError: the store does not answer, or refuses.
@@ -66,16 +66,16 @@ class SharedCopy:
         return None if info.size is None else int(info.size)
 
     def read(self, start: int, count: int) -> bytes:
-        """Return some of its bytes; fewer if it ends before.
+        """Return ``count`` bytes of the copy from ``start`` on; fewer where the copy ends before.
 
         Raises:
-            OSError: there is none, or the store does not answer, or refuses.
+            OSError: there is no copy, or the store does not answer, or refuses.
         """
         with self.filesystem.open_input_file(self.path) as stream:
             return bytes(stream.read_at(count, start))
 
     def fetch(self, file: IO[bytes], start: int = 0, count: int | None = None) -> None:
-        """Write its bytes, or ``count`` of them from ``start`` on, into a file, some at a time.
+        """Write the copy's bytes, or ``count`` of them from ``start`` on, into a file, some at a time.
 
         Raises:
             OSError: there is none, it is shorter, the store does not answer, or the disk has no room.

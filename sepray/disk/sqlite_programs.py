@@ -24,7 +24,7 @@ WHERE m.type = 'table' AND c.hidden IN (2, 3)
 
 
 def program_on(file: Path, tables: Collection[str]) -> str | None:
-    """Return in words what would run in the place of one of these tables, or on it; None if nothing would.
+    """Describe the program that would run in the place of one of these tables, or on it; None if there is none.
 
     The result is None too if there is no such file, or it cannot be read: using it raises that error.
 

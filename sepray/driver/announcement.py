@@ -71,7 +71,7 @@ def keep(
     model_version: str,
     tracker: Tracker,
 ) -> None:
-    """Write what the study has found into its run, with the champion's scores on test, and optuna-dashboard's note.
+    """Write the study's findings into its run, with the champion's scores on test, and into optuna-dashboard's note.
 
     Args:
         spec: description of the study.

@@ -57,5 +57,5 @@ def best_member(trials: Sequence[Finished]) -> Finished:
 
 
 def may_win(plan: Iterable[Retraining]) -> list[str]:
-    """Return the roles that a model may be made of: all but those of published settings alone."""
+    """Return the roles whose trainings may become the model: all but those of published settings alone."""
     return list(dict.fromkeys(each.role for each in plan if not each.reference))

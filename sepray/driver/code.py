@@ -40,12 +40,12 @@ def modules(spec: StudySpec) -> list[str]:
 
 
 def digest_of(found: Mapping[str, str]) -> str:
-    """Return the digest of what ``files`` returned, 16 hexadecimal digits."""
+    """Return the digest of the result of ``files``, 16 hexadecimal digits."""
     return digest(found)[:16]
 
 
 def attribute(found: Mapping[str, str]) -> str:
-    """Return the name of a study's user attribute that keeps what ``files`` returned."""
+    """Return the name of a study's user attribute that keeps the result of ``files``."""
     return f"code.{digest_of(found)}"
 
 

@@ -21,7 +21,7 @@ from .saved_study import read_saved_study
 
 
 def reconcile(name: str, storage: str, tracking_uri: str, storage_path: str, cache: str | Path) -> Reconciled:
-    """Complete in MLflow what a study could not tell it: runs, metrics, states, and its registered champion.
+    """Complete in MLflow the runs, metrics and states that a study could not send, and its registered champion.
 
     Args:
         name: name of the study.

@@ -26,7 +26,7 @@ MOVE_HERE = "--move-here"
 
 
 def last_owner(owner: Owner, folder_id: str, checkpoints: str) -> dict[str, Any]:
-    """Return what a driver keeps of itself in its study, for the user attribute ``LAST_OWNER``.
+    """Return the description of a driver that its study keeps in the user attribute ``LAST_OWNER``.
 
     Args:
         owner: the driver as the owner of the study's lease.
@@ -70,7 +70,7 @@ def refuse_other_location(
         return ""
     is_local = not folder.is_remote(there) and host == Surroundings.here().host
     if is_local and not os.path.exists(there):
-        return ""  # nobody can go back to them
+        return ""  # the former checkpoints are gone
     where = mask(there) if folder.is_remote(there) else f"{there} on {host}"
     if permitted.move_here:
         return where
@@ -143,7 +143,7 @@ def code_tags(study: optuna.Study, present: Mapping[str, str]) -> dict[str, str]
 
 
 def _stored_digests(study: optuna.Study, when: str, present: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the digests of the first or last start; of an older version's study the kept ones that are closest."""
+    """Return the digests of the first or last start; for a study of an older version, the closest ones that it kept."""
     kept: dict[str, dict[str, str]] = {k: v for k, v in study.user_attrs.items() if k.startswith("code.")}
     known = study.user_attrs.get(CODE, {}).get(when)
     if f"code.{known}" in kept:

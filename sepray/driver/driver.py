@@ -132,7 +132,7 @@ def _run(prepared: PreparedStudy, stores: StudyStores) -> int:
     if prepared.warning:
         console.print(f"warning: {prepared.warning}", soft_wrap=True)
     if missing := _arms_without_trials(prepared, stores):
-        console.print(f"warning: {missing} Settings of other arms are all that is compared there.", soft_wrap=True)
+        console.print(f"warning: {missing} Without one, an arm is compared only at settings of others.", soft_wrap=True)
     for told in _tried_otherwise(prepared, stores):
         console.print(f"warning: {told}", soft_wrap=True)
     trainings.run(search)
@@ -174,7 +174,7 @@ class _Trainings:
 
     @functools.cached_property
     def slots(self) -> int:
-        """How many trials run at once; Ray is started, or the cluster joined, when this is read first."""
+        """Number of trials that run at once; Ray is started, or the cluster joined, when this is read first."""
         spec = self._prepared.spec
         if spec.resources.cluster_address:
             wait_for(f"{spec.name}: joining the cluster")
@@ -217,7 +217,7 @@ def _tried_otherwise(prepared: PreparedStudy, stores: StudyStores) -> list[str]:
 
 
 def _machine(prepared: PreparedStudy) -> str:
-    """Return on what trials run and in which number format, in words; empty if a cluster's machines train them."""
+    """Return the processor and the number format of the trials, in words; empty if a cluster's machines train them."""
     resources = prepared.spec.resources
     if resources.cluster_address:
         return ""
@@ -238,7 +238,7 @@ def _is_slow(prepared: PreparedStudy, flags: Collection[str]) -> bool:
 
 
 def _show_front(prepared: PreparedStudy, stores: StudyStores) -> None:
-    """Show the trials that no other trial beats in all objectives, and tag their runs, and those that were of these."""
+    """Show the trials on the Pareto front, and tag their runs, and the runs of trials that were on it before."""
     front = sorted(stores.search.best_trials, key=lambda trial: trial.values)
     before, now = stores.search.user_attrs.get(FRONT, []), sorted(trial.number for trial in front)
     for number in sorted({*before, *now}):

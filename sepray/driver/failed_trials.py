@@ -26,7 +26,7 @@ def exit_status(trials: Iterable[FrozenTrial]) -> int:
 
 
 def words(trials: Iterable[FrozenTrial]) -> list[str]:
-    """Return what a command says of the errors that ended these trials, as paragraphs; nothing without errors.
+    """Return the paragraphs that a command prints on the errors that ended these trials; none without errors.
 
     A bug is shown by the frames of the user's own files, or whole with ``--traceback``. An error that the user can put
     right is shown in one line that names the trial. Of several the last one is shown, of the bugs if there are any.

@@ -37,7 +37,7 @@ from .mean_rows import MeanRow
 from .pairs import Compared
 
 KeptResult = Mapping[str, Any]
-"""The result of a study as JSON values, by name; results of older versions lack those with a star:
+"""The result of a study as JSON values, by name; results of older versions lack the names with a star:
 
 - ``member``: number of the champion's retraining; ``role`` and ``hyperparameters``: the champion's;
 - ``validation``: mean of the champion's seeds on validation, lower is better;
@@ -121,7 +121,7 @@ def score_all(
     bounds: dict[str, Scores] = {}
     for label, name in _of_the_search(spec, {each.label for each in others}).items():
         trials = [t for t in searched if t.label == label]
-        if trials and label in spec.first_settings:  # their names may be those of arms
+        if trials and label in spec.first_settings:  # settings may have the names of arms
             name = f"trial {trials[0].number}: {label}"
         if trials and has_weights(trials[0]):
             bounds[name] = _score(spec, data, trials[0], test)
@@ -154,7 +154,7 @@ def score_all(
 
 
 def _of_initial_model(spec: StudySpec, data: TaskData, split: Split | Tracks) -> dict[str, Scores]:
-    """Return the scores of the model whose weights trainings began with, as it came; nothing if there is none."""
+    """Return the scores of the initial model without further training; nothing if there is no such model."""
     if not spec.start:
         return {}
     try:

@@ -119,7 +119,7 @@ class Finish:
         return is_stale(result, self._spec, self._data.signal, champion, systems, rows)
 
     def _rows(self, finals: Sequence[Finished], champion: Champion, systems: pairs.Compared) -> list[mean_rows.MeanRow]:
-        """Return the rows of means over seeds beside those that are compared: the champion's, and published settings'.
+        """Return the rows of means over seeds that are in no pair: the champion's, and published settings'.
 
         A study of an older version has no such retrainings, and keeps its table.
         """

@@ -1,4 +1,4 @@
-"""What MLflow says about a study and its model, in Markdown: the answer, the champion's settings, the final table."""
+"""Texts on a study and its model for MLflow, in Markdown: the answer, the champion's settings, the final table."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def table_words(spec: StudySpec, data: TaskData, result: KeptResult) -> tuple[st
 
 
 def test_metrics(spec: StudySpec, data: TaskData, result: KeptResult) -> dict[str, float]:
-    """Return what the champion scored on the test split, by the names of MLflow's metrics."""
+    """Return the champion's scores on the test split, by the names of MLflow's metrics."""
     values, metric = result["rows"][0]["values"], result["metric"]
     metrics = {f"test/{s}/{metric}": float(values[s][0]) for s in data.signal.sources if s in values}
     if shows_objectives(columns := result.get("columns", ())):

@@ -105,7 +105,7 @@ def stored_study(spec: StudySpec) -> optuna.Study | None:
 
 
 def _signal(kept: Mapping[str, Any]) -> Signal | None:
-    """Return the signal that a study has kept; None if it has kept none, or what this version cannot have kept."""
+    """Return the signal that a study has kept; None if there is none, or if this version cannot have written it."""
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()}
     try:
         signal = Signal(**values)

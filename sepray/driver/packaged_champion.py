@@ -87,7 +87,7 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
 
 
 def _hearts(data: TaskData) -> dict[str, Any]:
-    """Return what a model says of its hearts: ranges of rates, which are pulses, and how large their slow part is."""
+    """Return the metadata of a model's hearts: ranges of rates, the pulses among them, the size of their slow part."""
     signal = data.signal
     if not signal.heart_rates:
         return {}

@@ -142,7 +142,7 @@ def numbers(pairs: Mapping[str, Any]) -> set[int]:
 
 
 def measures(pairs: Mapping[str, Any], first: str) -> set[str]:
-    """Return the measures that ``as_json`` was given; it does not name the first, so that one is given here."""
+    """Return the measures of scores from ``as_json``, which do not name the first measure; that is given here."""
     members = [member for members in pairs["systems"].values() for member in members]
     return {first}.union(*(member.get("others", ()) for member in members))
 
@@ -154,7 +154,7 @@ def answer(
     importance: Importance | None,
     units: Mapping[str, Any] | None = None,
 ) -> Answer | None:
-    """Return what a study says about its question; None if it compares nothing and no setting is known to matter.
+    """Return a study's answer to its question; None if it compares nothing and no setting is known to matter.
 
     Args:
         pairs: scores that ``as_json`` has kept.

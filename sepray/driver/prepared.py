@@ -86,12 +86,12 @@ class PreparedStudy:
 
     @cached_property
     def code(self) -> Mapping[str, str]:
-        """Module -> digest of its file, of all that a training of this study runs."""
+        """Digest of the file of each module that trainings of this study run, by the module's name."""
         return code.files(self.spec.separator)
 
     @cached_property
     def is_large(self) -> bool:
-        """Whether its items are too large to be copied: trials map them from files of the cache."""
+        """Say whether the items are too large to be copied: trials then map them from files of the cache."""
         train, validation = self.data.train, self.data.validation
         given = (train.mixture, train.sources, train.observed, validation.mixture, validation.sources)
         return mapping.is_large(tensor for tensor in given if tensor is not None)
@@ -125,12 +125,12 @@ class PreparedStudy:
 
     @property
     def warning(self) -> str:
-        """What is odd about the study, in sentences; empty if there is nothing odd."""
+        """Sentences on oddities of the study; empty if there are none."""
         return " ".join(text for text in (self._fixed_warning, self._samples_warning, silence(self.data)) if text)
 
     @property
     def _samples_warning(self) -> str:
-        """Say that unpaired samples are of the recordings in the mixtures, where they are."""
+        """Return a warning if unpaired samples are of the recordings in the mixtures; else an empty text."""
         data, kind = self.data, self.separator
         told = views.sharing(data.train, kind.supervision, data.unit_names, self.spec.seed, kind.paired_fraction)
         return f"{told[0].upper()}{told[1:]}." if told else ""
@@ -232,10 +232,10 @@ def prepare(spec: StudySpec, data: TaskData, before: PreparedStudy | None = None
     }
     if weights:
         fingerprint["weights"] = weights.digest
-    if signal.template:  # the data are the same, what networks get of them is not
+    if signal.template:  # the same data, but networks get a further input
         fingerprint["task"]["template"] = True
     fingerprint |= ({"start": warm.identity} if warm else {}) | ({"arms": plain(arms)} if arms else {})
-    if views.divides(data.train, separator.supervision):  # older versions took the mixtures' own sources
+    if views.divides(data.train, separator.supervision):  # samples were once the mixtures' own sources
         fingerprint[SAMPLES] = "in none of the mixtures"
     return PreparedStudy(
         spec, data, separator, objectives, space, tried, rows, left_out, controls, arms, warm, weights, fingerprint

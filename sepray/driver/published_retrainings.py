@@ -1,4 +1,4 @@
-"""Trainings of published settings on the seeds of all retrainings, where no other has these settings already."""
+"""Trainings of published settings on the seeds of all retrainings, where no other retraining has these settings."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def reference_retrainings(prepared: PreparedStudy, own: Sequence[Retraining]) ->
 
 
 def reference_settings(prepared: PreparedStudy, point: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the arm that published settings belong to, empty if there are none, and what they are trained with."""
+    """Return the arm of published settings, empty if they have none, and all settings that they are trained with."""
     arm = of_settings(prepared.arms, {**prepared.separator.hyperparameters(), **point}) if prepared.arms else None
     return (arm, hyperparameters(prepared.arms[arm], point)) if arm else ("", dict(point))
 

@@ -110,7 +110,7 @@ def _tracking_flag(address: str) -> str:
 
 
 def _is_same(address: str, other: str | None) -> bool:
-    """Say whether another address of MLflow is this one; it is not if it cannot be used, such as a strange file."""
+    """Say whether two addresses are the same MLflow; False for an address that cannot be used."""
     with contextlib.suppress(UsageError):
         return resolve_uri(address) == resolve_uri(other)
     return False

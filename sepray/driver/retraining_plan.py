@@ -1,4 +1,4 @@
-"""All retrainings of a study: which ones once its search is done, and before that how many there can be."""
+"""All retrainings of a study: their plan once the search is done, and before that their largest number."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def most_retrainings(prepared: PreparedStudy) -> int:
 def most_epochs(prepared: PreparedStudy) -> list[int]:
     """Return the epochs of each retraining, in their order, for the largest number that a study can have."""
     budget, arms = prepared.spec.budget, len(prepared.arms)
-    # With arms: all of them at the best settings, and all but the best one at their own.
+    # With arms: all arms at the best settings, and all but the best arm at their own best settings.
     roles = 2 * arms - 1 if arms > 1 else min(budget.finalists, budget.trials)
     each = [budget.max_epochs] * (roles + len(prepared.controls))
     each += [prepared.reference_epochs(label) or budget.max_epochs for label in prepared.references]

@@ -1,4 +1,4 @@
-"""Trainings of the best settings on new seeds: which ones follow from the finished trials of a search.
+"""Trainings of the best settings on new seeds, as they follow from the finished trials of a search.
 
 Without arms they are those of the finalists and the controls; with arms, pairs and the best of each arm.
 """
@@ -18,7 +18,7 @@ from ..spec import choosing
 from .finished_trials import Finished
 
 SAME_SETTINGS, BEST_OF_ARM = "same settings", "best of arm"
-"""How a retraining of a study with arms is compared: with the other arms at the same settings, or as the arm's best."""
+"""Comparisons of a retraining in a study with arms: with other arms at the same settings, or as the arm's best."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from .best_so_far import BestSoFar, history, milliseconds
 STAGES = {"search": "trial", "finals": "final", "explain": "ablation"}
 """Stage of a study -> what a trial of it is called."""
 RUN_CONTEXT = "mlflow"
-"""User attribute of the search with what its runs get beside what their trials say: parameters, tags, data."""
+"""User attribute of the search with the parameters, tags and data of runs that their trials do not have."""
 _ENDINGS = {"pruned": "stopped early", "collapsed": "collapsed"}
 """Outcome -> its word; trials with another outcome than these and ``complete`` are called failed."""
 
@@ -162,7 +162,7 @@ def end_tags(tag: str, reason: str, epochs: int, note: str) -> dict[str, Any]:
 def run_context(
     before: Mapping[str, Any] | None, params: Any, tags: Mapping[str, str], data: Any, now_ms: int
 ) -> dict[str, Any]:
-    """Return what runs say beside what their trials say, from this start on, for the user attribute ``RUN_CONTEXT``.
+    """Return the parameters, tags and data of runs from this start on, for the user attribute ``RUN_CONTEXT``.
 
     Args:
         before: the attribute as of the last start; None at the first.
@@ -188,7 +188,7 @@ def _tags_at(context: Mapping[str, Any], moment_ms: int) -> Mapping[str, str]:
 def expected_run(
     trial: FrozenTrial, stage: str, objectives: Sequence[Objective], context: Mapping[str, Any] | None = None
 ) -> ExpectedRun | None:
-    """Return what the run of a trial should say; None if the trial has not started.
+    """Return the run that MLflow should have of a trial; None if the trial has not started.
 
     Args:
         trial: the trial, as Optuna has it.
@@ -233,7 +233,7 @@ def expected_runs(
     objectives: Sequence[Objective],
     context: Mapping[str, Any] | None = None,
 ) -> list[ExpectedRun]:
-    """Return what the runs of a study and of all its trials should say.
+    """Return the runs that MLflow should have of a study and of all its trials.
 
     Args:
         name: name of the study.

@@ -26,7 +26,7 @@ STAGES = ("search", "finals", "explain")
 
 @dataclass(frozen=True)
 class SavedStudy:
-    """What is stored of a study.
+    """All that is stored of a study.
 
     Attributes:
         name: name of the study.
@@ -92,7 +92,7 @@ class SavedStudy:
 
     @property
     def is_running(self) -> bool:
-        """Whether a driver on this machine runs the study."""
+        """Say whether a driver on this machine runs the study."""
         return is_locked(self.folder)
 
     def spec(self, cache: str | Path, tracking_uri: str | None = None, with_space: bool = True) -> StudySpec:
@@ -131,7 +131,7 @@ class SavedStudy:
 
 
 def read_saved_study(name: str, storage: str, storage_path: str) -> SavedStudy:
-    """Return what is stored of a study.
+    """Return all that is stored of a study.
 
     Raises:
         UsageError: there is no such study, or sepray has not made it.

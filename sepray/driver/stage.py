@@ -51,7 +51,7 @@ _TITLES = {
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of a study, and which trials it consists of.
+    """A stage of a study, and the trials that it consists of.
 
     Attributes:
         name: ``"search"``, ``"finals"`` or ``"explain"``.
@@ -77,7 +77,7 @@ class Stage:
 
     @property
     def has_ended(self) -> bool:
-        """Whether no trial of the stage is missing."""
+        """Say whether no trial of the stage is missing."""
         return len(self.ended()) >= self.total
 
     def ended(self) -> list[FrozenTrial]:
@@ -228,7 +228,7 @@ def _tell_of_environment(stage: Stage, epoch_timeout: float) -> None:
 
 
 def hang_message(hang: Hang, stage: str, spec: StudySpec) -> str:
-    """Return what is said of a trial that may hang."""
+    """Return the message about a trial that may hang."""
     usual = "no epoch has ended yet" if hang.usual is None else f"an epoch usually takes {duration(hang.usual)}"
     worker = f"process {hang.pid} on {hang.node}" if hang.pid else "not known"
     limit = spec.resources.epoch_timeout
@@ -276,7 +276,7 @@ def _search(
 
 
 def sampler_of_trial(prepared: PreparedStudy) -> Callable[[int], BaseSampler] | None:
-    """Return what makes the sampler of a trial from its number, for a deterministic study.
+    """Return the function that makes the sampler of a trial from the trial's number, for a deterministic study.
 
     None for a sampler of the user's own, which may keep what it has learned in memory alone.
     """
@@ -327,7 +327,7 @@ def trial_parameters(
     warm_starts = {}
     if prepared.warm_start:
         given, folder = (train, data.augmentation), f"{checkpoints}/start"
-        with deterministic(context.deterministic):  # as in the trials: it is trained in this process
+        with deterministic(context.deterministic):  # as trials are trained: the warm start is trained in this process
             for seed in seeds:
                 found, took = prepared.warm_start.estimates(*given, seed, context.device, f"{folder}/{seed}")
                 warm_starts[seed] = (found.numpy(), took)
@@ -364,6 +364,6 @@ def _progress(stage: Stage, prepared: PreparedStudy, stores: StudyStores, time_l
 
 
 def _guiding(objectives: Sequence[Objective], trial: Finished) -> float:
-    """Return the loss of a finished trial that the view of its stage compares it by."""
+    """Return the loss by which the view of a stage compares a finished trial."""
     values = {o.key: o.sign * loss for o, loss in zip(objectives, trial.losses, strict=True)}
     return guide_loss(objectives, values)

@@ -24,7 +24,7 @@ def is_stale(
     systems: pairs.Compared,
     rows: Sequence[MeanRow],
 ) -> bool:
-    """Say whether a kept result is of another champion, or lacks what the final table is to have, or has more.
+    """Say whether a kept result is of another champion, or has other rows than the final table is to have.
 
     Args:
         result: what an earlier start has kept.

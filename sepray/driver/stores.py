@@ -156,7 +156,7 @@ class StudyStores:
             self._open_run()
 
     def _refuse(self, study: optuna.Study, goes_on: bool) -> tuple[list[str], str]:
-        """Refuse what is not permitted; return the files that have changed, and where checkpoints stay behind."""
+        """Refuse changes that are not permitted; return the changed files, and where checkpoints stay behind."""
         uid = study.user_attrs.get("uid")
         here, checkpoints = self._locations(folder.checked_uid(uid) if uid else "new")
         left_behind = continuing.refuse_other_location(study, here, checkpoints, self._permitted, goes_on)
@@ -193,7 +193,7 @@ class StudyStores:
         self._cleaner.submit(lambda: None if self.lease.is_lost else remove(location, self.spec.stores.storage_path))
 
     def close(self) -> int:
-        """Finish deletions, deliver what MLflow has not been told, and release the study, even if one of them fails.
+        """Finish deletions, deliver what waits for MLflow, and release the study, even if one of these fails.
 
         Where another driver has taken the study over, nothing more is delivered.
 

@@ -180,7 +180,7 @@ def _waiting(folder: Path) -> int:
 
 
 def _asked(folder: Path, question: Callable[[Outbox], _Answer]) -> _Answer | None:
-    """Return what the outbox of a study answers; None if there is none, or none that can be read."""
+    """Return the answer of a study's outbox to a question; None if there is no outbox, or none that can be read."""
     if not (folder / "outbox.db").exists():
         return None
     with contextlib.suppress(OutboxError), contextlib.closing(Outbox(folder / "outbox.db")) as outbox:

@@ -1,1 +1,1 @@
-"""What a study would run and take: ``--dry-run``."""
+"""Estimates what a study would run, and the time, memory and disk that it would take: ``--dry-run``."""

@@ -37,7 +37,7 @@ __all__ = ["Estimate", "estimate", "show"]
 
 
 def estimate(spec: StudySpec, data: TaskData | None = None, permitted: Permissions | None = None) -> Estimate:
-    """Return what a study would run, and how long it would take, and how much memory and disk.
+    """Return the estimate of a study: what it would run, and the time, memory and disk that it would take.
 
     Call ``study.refuse_bad_input`` before, as for a run.
 

@@ -230,7 +230,7 @@ def _time(estimate: Estimate, seconds: EstimateRange, search: EstimateRange) -> 
 
 
 def basis(measured: Sequence[Measurement], seconds: float) -> str:
-    """Return the sentence that says what times were computed from, and how long it takes beside other programs.
+    """Return the sentence on how times were measured, and on the time that is left beside other programs.
 
     Args:
         measured: measurements that the times were computed from.

@@ -77,7 +77,7 @@ class _Stopwatch:
     def __init__(self, trainer: Trainer, clock: Timer, end: float) -> None:
         self.steps: list[float] = []
         self.phases: dict[str, list[float]] = {phase.name: [] for phase in trainer.phases}
-        self.outside: list[float] = []  # of each epoch, the seconds that are not its steps'
+        self.outside: list[float] = []  # seconds of each epoch without those of its steps
         self._trainer, self._clock, self._end = trainer, clock, end
         self._step_started = self._update_started = 0.0
         trainer.watch = self
@@ -90,7 +90,7 @@ class _Stopwatch:
         return parts
 
     def begins(self, step: int) -> bool:
-        """Begin a step, unless the epoch has had its few or the time is over; the first one is always trained."""
+        """Begin a step, unless the epoch has had its few steps or the time is over; the first is always trained."""
         if step >= _STEPS_PER_EPOCH or (step and self._clock() >= self._end):
             return False
         for seconds in self.phases.values():
@@ -128,7 +128,7 @@ def measure(
     folder: str,
     clock: Timer = time.perf_counter,
 ) -> dict[str, Any]:
-    """Return what a trial takes, the values of ``Measurement`` by name.
+    """Return the time and memory that a trial takes, the values of ``Measurement`` by name.
 
     Args:
         context: context of the trials.
@@ -152,7 +152,7 @@ def measure(
     result |= {"epoch": context.max_epochs, "objective": 0.1, "epoch_seconds": 0.1, "timestamp_ms": 10**12}
     tensors, values = members.state()
     saving = clock()
-    history = [result] * context.max_epochs  # as long as that of the last checkpoint
+    history = [result] * context.max_epochs  # the history in the last checkpoint has this length
     name = checkpoint.save(folder, 1, tensors, {"number": 0, "members": values, "history": history})
     separator, trainer = members.trainers[0].separator, members.trainers[0]
     step = _middle(second for watch in watches for second in watch.steps)
@@ -244,7 +244,7 @@ def _middle(values: Iterable[float]) -> float:
 
 
 def memory(device: str) -> dict[str, int]:
-    """Return the largest memory of this process so far, and what of it other processes can share, in bytes."""
+    """Return the largest memory of this process so far, and the part of it that processes can share, in bytes."""
     now = psutil.Process().memory_info()
     shared = getattr(now, "shared", 0)  # Linux alone says
     peak = now.rss

@@ -1,4 +1,4 @@
-"""How many trials fit on the nodes of a cluster, now and as nodes come and go."""
+"""Counts the trials that fit on the nodes of a cluster, now and as nodes come and go."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def nodes() -> list[dict[str, float]]:
 
 
 def fitting(needs: Mapping[str, float]) -> int:
-    """Return how many trials fit on all nodes at once, by what one needs of each resource; one trial is on one node."""
+    """Return how many trials fit on all nodes at once, by a trial's need of each resource; a trial is on one node."""
     return sum(fitting_into(node, needs) for node in nodes())
 
 
 def fitting_into(resources: Mapping[str, float], needs: Mapping[str, float]) -> int:
-    """Return how many trials fit into these resources, by what one needs of each."""
+    """Return how many trials fit into these resources, by a trial's need of each."""
     fits = [resources.get(kind, 0) / need for kind, need in needs.items() if need > 0]
     return math.floor(min(fits) + 1e-9) if fits else 0
 
@@ -92,7 +92,7 @@ def may_come(needs: Mapping[str, float]) -> bool:
 
 
 def _started_on_demand() -> list[dict[str, float]] | None:
-    """Return the resources of each kind of node that an autoscaler starts; None if none has said so."""
+    """Return the resources of each kind of node that an autoscaler starts; None if no autoscaler has reported."""
     with contextlib.suppress(AttributeError):  # another version of Ray
         config = ray._private.state.state.get_cluster_config()
         if config is not None and config.node_group_configs:
@@ -101,7 +101,7 @@ def _started_on_demand() -> list[dict[str, float]] | None:
 
 
 class Slots:
-    """How many trials run at once on a cluster, and how many Tune is given.
+    """Numbers of trials: of those that run at once on a cluster, and of those that Tune is given.
 
     Args:
         needs: what a trial needs of each resource.
@@ -130,7 +130,7 @@ class Slots:
 
 @dataclass(frozen=True)
 class Following:
-    """How a study follows nodes that join and leave.
+    """Settings by which a study follows nodes that join and leave.
 
     Attributes:
         concurrency: most trials at once; 0 for as many as fit.

@@ -1,4 +1,4 @@
-"""Where trials run: a Ray that this process starts, an existing cluster, or a remote one."""
+"""Connects to the Ray that runs trials: one that this process starts, an existing cluster, or a remote one."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def connect(
     for name, value in _RAY_SETTINGS.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # it would list the trials that have lost workers
+    logging.getLogger("ray.tune.tune").setLevel(logging.CRITICAL)  # Tune would list the trials that have lost workers
     is_own = address in (None, "", "local")
     if not ray.is_initialized():
         if is_own:
@@ -336,7 +336,7 @@ def _cluster_errors(address: str) -> Iterator[None]:
 
 
 def _environment_of_job() -> dict[str, Any]:
-    """Return the runtime environment of the Ray job that this process runs in; empty if it has none, or is in none.
+    """Return the runtime environment of the Ray job that this process runs in; empty without a job, or without one.
 
     Ray adds to it what the process itself asks for, and refuses what is named in both.
     """
@@ -345,7 +345,7 @@ def _environment_of_job() -> dict[str, Any]:
 
 
 def _runtime_environment(shipped: Shipment, variables: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Return Ray's runtime environment: the code that is shipped, settings of the allocator but for ``variables``."""
+    """Return Ray's runtime environment: the code to ship, and the allocator's settings except ``variables``."""
     settings = {name: value for name, value in _ALLOCATOR_SETTINGS.items() if name not in (variables or {})}
     return {"py_modules": shipped.paths, "env_vars": settings}
 

@@ -53,7 +53,7 @@ def set_deterministic(on: bool) -> None:
 
 @contextlib.contextmanager
 def deterministic(on: bool) -> Iterator[None]:
-    """Let torch use only algorithms that give the same bits every time in the block, if ``on``; then as before it."""
+    """Let torch use only algorithms that give the same bits every time until the block ends, if ``on``."""
     if not on:
         yield
         return

@@ -13,11 +13,11 @@ import struct
 import sys
 
 SECONDS = 25.0
-"""How long a client waits for a server that still imports; Ray gives a worker 60 s for its start."""
+"""Seconds that a client waits for a server that still imports; Ray gives a worker 60 s for its start."""
 
 
 def main() -> None:
-    """Have the worker forked, wait for its end, and end as it has."""
+    """Have the worker forked, wait for its end, and end with its status."""
     path, *arguments = sys.argv[1:]
     try:
         connection, worker = _ask(path, arguments)
@@ -43,7 +43,7 @@ def _ask(path: str, arguments: list[str]) -> tuple[socket.socket, int]:
         OSError: there is no server, or it does not serve this client.
     """
     with open("/proc/self/oom_score_adj") as file:
-        oom_score_adj = file.read()  # by which Ray has the system end a worker before all else where memory is short
+        oom_score_adj = file.read()  # Ray sets it so that the system ends workers first where memory is short
     asked = {
         "arguments": arguments,
         "environment": dict(os.environ),

@@ -43,7 +43,7 @@ _RAYLET = "RAY_RAYLET_PID"
 _FIRST_JOB = "01000000"
 _CODE = "import sys; from sepray.execution.fork_server import main; main(*sys.argv[1:])"
 _SECONDS = 5.0
-"""How long a client may take to say what it asks for; it says so at once."""
+"""Seconds that a client may take to send its request, which it does at once."""
 
 
 def is_possible() -> bool:
@@ -135,7 +135,7 @@ def main(listener: str, *modules: str) -> None:
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker: its process, what tells of its end, and its client, while there is one."""
+    """A worker: its process, the file descriptor that tells of its end, and its client, while there is one."""
 
     process: int
     watch: int
@@ -218,7 +218,7 @@ class _Server:
             os.close(let_run)
 
     def _leave(self, client: socket.socket) -> None:
-        """Close what is the server's, in a process that it has forked."""
+        """Close the server's files and sockets, in a process that it has forked."""
         self._selector.close()
         self._listener.close()
         os.close(self._raylet)
@@ -234,7 +234,7 @@ class _Server:
         self._forget_client(worker)
 
     def _end(self, worker: _Worker) -> None:
-        """Tell its client the status of a worker that has ended."""
+        """Tell a worker's client the status with which the worker has ended."""
         _, status = os.waitpid(worker.process, 0)
         if worker.client is not None:
             with contextlib.suppress(OSError):  # the client is gone
@@ -308,7 +308,7 @@ def _other_threads() -> set[str]:
 
 
 def _received(connection: socket.socket) -> tuple[dict[str, Any], Sequence[int]]:
-    """Return what a client asks for and its standard input, output and error.
+    """Return a client's request, and its standard input, output and error.
 
     Raises:
         EOFError: the client ended meanwhile.

@@ -71,7 +71,7 @@ def handed(tensor: Tensor, large: bool) -> NDArray[Any] | FileSlice:
 
 @contextlib.contextmanager
 def served(parameters: Mapping[str, Any], cache: str, on_cluster: bool) -> Iterator[dict[str, Any]]:
-    """Let the nodes of a cluster fetch, while trials run, the items of which they know the slice of a file only.
+    """Let the nodes of a cluster fetch, while trials run, items that they know only as the slice of a file.
 
     Args:
         parameters: parameters of the trials, with ``train`` and ``validation``.
@@ -234,7 +234,7 @@ def _folder(cache: str) -> Path:
 
 
 def _fetch_copy(given: Served, file: IO[bytes]) -> bool:
-    """Fetch items from the store of the cache; say whether what came is what the driver has."""
+    """Fetch items from the store of the cache; say whether they are those that the driver has."""
     if not given.copy:
         return False
     expected = given.source.digest.remote(given.file_slice)
@@ -273,7 +273,7 @@ def _fetch(given: Served, file: IO[bytes]) -> None:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Remove what no process uses, which an earlier study or a killed process has left."""
+    """Remove files that no process uses, which an earlier study or a killed process has left."""
     for path in folder.iterdir():
         if path.name == "lock":
             continue

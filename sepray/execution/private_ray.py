@@ -36,7 +36,7 @@ def private() -> Iterator[dict[str, Any]]:
         # forms no cluster of several machines.
         ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
         "RAY_enable_metrics_collection": "0",
-        "RAY_prestart_worker_first_driver": "0",  # it would start workers with no environment, which are never used
+        "RAY_prestart_worker_first_driver": "0",  # Ray would start workers without an environment, which are never used
         # With ray[default], two servers more would tell everybody how much is waiting. Only an impossible port leaves
         # them out.
         "AUTOSCALER_METRIC_PORT": "-1",

@@ -133,7 +133,7 @@ class _RestartSafe(_KeepsStartingWorkers):
         super().on_trial_remove(tune_controller, _identity(trial.config["number"]))  # type: ignore[misc]
 
     def _is_new(self, identity: _Identity, entry: Mapping[str, Any]) -> bool:
-        """Return whether an epoch's result has not been counted yet, and can be."""
+        """Say whether an epoch's result can be counted, and has not been counted yet."""
         epoch, value = entry.get(TIME) or 0, entry.get(METRIC)
         return epoch > self._last_epoch.get(identity, 0) and value is not None and math.isfinite(value)
 

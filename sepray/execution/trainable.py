@@ -58,7 +58,7 @@ CHECKPOINT_PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 @dataclass(frozen=True)
 class TrialContext:
-    """What all trials of a study share; Ray ships it to each worker once.
+    """Values that all trials of a study share; Ray ships them to each worker once.
 
     Attributes:
         separator: configuration of the separator.
@@ -125,8 +125,8 @@ class SeparatorTrainable(tune.Trainable):
         weights: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Take the study's data; they go to the device at the first step, where errors can be reported."""
-        os.umask(umask(context.shared))  # else a worker of a cluster has the one of `ray start`
-        _TUNES_LOG.setLevel(logging.ERROR)  # it would warn of a slow setup, with advice that does not fit
+        os.umask(umask(context.shared))  # else a worker of a cluster has the umask of `ray start`
+        _TUNES_LOG.setLevel(logging.ERROR)  # Tune would warn of a slow setup, with advice that does not fit
         torch.set_num_threads(context.threads)
         set_deterministic(context.deterministic)
         self._context = context
@@ -164,13 +164,13 @@ class SeparatorTrainable(tune.Trainable):
         return self._retry_with_more_memory(reason)
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Save for a scheduler that pauses or copies trials."""
+        """Save the trial for a scheduler that pauses or copies trials."""
         members = self._built()
         tensors, metadata = self._state(members)
         checkpoint.save(checkpoint_dir, members.epochs, tensors, metadata)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        """Restore what a scheduler saved, unless this trial's own newest checkpoint is further.
+        """Restore the trial that a scheduler saved, unless this trial's own newest checkpoint is further.
 
         Raises:
             ValueError: the folder has no undamaged checkpoint.
@@ -200,7 +200,7 @@ class SeparatorTrainable(tune.Trainable):
         self._writer.restart_interval()
 
     def _folder(self) -> str:
-        """Return where this trial's checkpoints are, which are written and removed: one folder among the stage's.
+        """Return the folder where this trial's checkpoints are written and removed: one among the stage's.
 
         Raises:
             UsageError: the folder is a link, or lies behind one below the folder of all studies.
@@ -289,7 +289,7 @@ class SeparatorTrainable(tune.Trainable):
         return judge(self._history, budget, self._context.signal.sources, members.failure)
 
     def _retry_with_more_memory(self, reason: str) -> dict[str, Any]:
-        """Free the device's memory, wait for other trials to end theirs, and go on from the newest checkpoint."""
+        """Free the device's memory, wait for other trials to free theirs, and go on from the newest checkpoint."""
         self._members = None
         gc.collect()
         torch.cuda.empty_cache()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 COLLAPSE_ENERGY = 1e-4
-"""A source has collapsed where its estimates hold less than this share of the reference's energy (-40 dB)."""
+"""Share of the reference's energy (-40 dB) below which the estimates of a source count as collapsed."""
 COLLAPSE_PATIENCE = 5
 """Epochs in a row after which a collapsed source, or a failure that the separator itself names, ends the trial."""
 

@@ -35,7 +35,7 @@ class Shipment:
     size: int
 
     def in_words(self) -> str:
-        """Return what is sent, and how large it is: ``sepray, helpers (12 files, 0.3 MB)``."""
+        """Return the modules that are sent, and their size: ``sepray, helpers (12 files, 0.3 MB)``."""
         own = sorted(set(self.names) - {"sepray"})
         names = ", ".join([*(["sepray"] if "sepray" in self.names else []), *own])
         return f"{names} ({self.files} {'file' if self.files == 1 else 'files'}, {self.size / 1e6:.1f} MB)"

@@ -47,7 +47,7 @@ class Refused:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What ``sepray separate --json`` prints."""
+        """JSON document that ``sepray separate --json`` prints."""
         return {"input": self.name, "error": self.reason}
 
 

@@ -55,7 +55,7 @@ class ModelComparison:
 
     @property
     def direction(self) -> str:
-        """Which scores are better: ``minimize`` or ``maximize``."""
+        """Direction of better scores: ``minimize`` or ``maximize``."""
         return MEASURES[self.metric].direction
 
     @property
@@ -85,7 +85,7 @@ class ModelComparison:
 
     @property
     def cut_from(self) -> str:
-        """The units that the items were cut from: ``15 x 15 recordings``; ``6 items`` if the task does not say them."""
+        """Units that the items were cut from: ``15 x 15 recordings``; ``6 items`` if the task names no units."""
         return self.result.units.words
 
     @property
@@ -115,7 +115,7 @@ class ModelComparison:
 
     @property
     def document(self) -> dict[str, Any]:
-        """What ``sepray compare --json`` prints."""
+        """JSON document that ``sepray compare --json`` prints."""
         return {
             "metric": self.metric,
             "unit": self.unit,

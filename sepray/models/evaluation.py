@@ -208,7 +208,7 @@ def evaluate(
     separate = on_tensors(ready)
     transform = _transform(ready)
     slow: dict[str, Scores] = {}
-    if bss_eval or museval is not None:  # first, because it refuses signals that it cannot measure
+    if bss_eval or museval is not None:  # first, because BSS Eval refuses signals that it cannot measure
         folder = None if museval is None else Path(museval) / split
         slow = _bss_eval(ready.name, separate, items, data.signal, transform, batch_size, folder)
     systems = {ready.name: tables.score(separate, items, batch_size=batch_size, signal=data.signal)}

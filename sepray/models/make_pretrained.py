@@ -85,7 +85,7 @@ LIMITS = {
 
 @dataclass(frozen=True)
 class Shipped:
-    """A model that was made.
+    """A model that was made to come with sepray.
 
     Attributes:
         folder: its folder.

@@ -45,7 +45,7 @@ _ONE_RATE = 2e-3  # relative difference up to which two rates count as equal
 
 @dataclass(frozen=True)
 class RecordResult:
-    """Scores on one recording.
+    """Scores on one record, a recording of a patient.
 
     Attributes:
         record: its path within the folder.
@@ -177,7 +177,7 @@ def evaluate_recordings(
 
 
 def _known(recording: Recording, signal: Signal, row: Row | None) -> dict[str, Annotation]:
-    """Return the annotations of the hearts in a recording, by source; sources without one are left out."""
+    """Return the annotations of the hearts in a record, by source; sources without an annotation are left out."""
     hearts = signal.heart_sources
     clock = clock_of(recording) if heart_annotations.has_times(recording.path, hearts) else None
     found = {s: heart_annotations.annotation(recording.path, s, hearts, recording.rate, row, clock) for s in hearts}

@@ -85,7 +85,7 @@ class Separation(Mapping[str, Value], Generic[Value]):
 
     @property
     def document(self) -> dict[str, Any]:
-        """What ``sepray separate --json`` prints."""
+        """JSON document that ``sepray separate --json`` prints."""
         described = {"input": self.name, "rate": self.rate, "frames": self.frames, "channels": self.channels}
         files = [str(path) for path in self.files]
         return described | {"model": self.model, "files": files, "notes": list(self.notes)}
@@ -302,7 +302,7 @@ def _write(
     window: float | None,
     progress: Progress | None,
 ) -> tuple[dict[str, Envelope], dict[str, int]]:
-    """Separate into files.
+    """Separate a recording into files.
 
     Returns:
         Envelopes of the first channel of the mixture and the estimates, and the number of clipped samples by source.

@@ -10,8 +10,8 @@ from ..signals.recording_types import Block
 from ..signals.running_median import parts
 
 _SECONDS = 10.0  # length of a part
-_PARTS = 12  # about so many parts are read
-_CHANNELS = 8  # the first ones alone
+_PARTS = 12  # approximate number of parts that are read
+_CHANNELS = 8  # most channels that are read: the first ones
 _SLOWEST, _FASTEST = 40.0, 115.0  # beats a minute, of adults
 
 

@@ -1,4 +1,4 @@
-"""The user's own modules: which of them commands have named, where each lies, and in which folder they are found.
+"""Knows the user's own modules: those that commands have named, their files, and the folder that they are found in.
 
 A name alone says little: another person's folder may have a module of that name.
 """
@@ -21,11 +21,11 @@ TRUSTED = "SEPRAY_TRUST_MODULES"
 
 An installed module or one of the user's own is given by its name, any other by the path of its file."""
 _INSTALLED = "installed"
-_METADATA = (".dist-info", "egg-info")  # the latter also within a folder x.egg
+_METADATA = (".dist-info", "egg-info")  # egg-info may also be within a folder x.egg
 
 
 def remember(module: str) -> None:
-    """Remember that a command of this user has named a module, where it lies now.
+    """Remember that a command of this user has named a module, and the file that it lies in now.
 
     Args:
         module: its full name.
@@ -129,7 +129,7 @@ def _announcing(folder: Path) -> str | None:
     """Return the name of metadata in a folder that announce entry points; None if there are none."""
     try:
         names = sorted(name for name in os.listdir(folder) if name.lower().endswith(_METADATA))
-    except OSError:  # no library can list it either
+    except OSError:  # libraries cannot list the folder either
         return None
     return next((name for name in names if (folder / name / "entry_points.txt").exists()), None)
 

@@ -109,7 +109,7 @@ class Discriminator(nn.Module):
         self.head = nn.Linear(plan[-1][1], 1)
 
     def features(self, image: Tensor) -> Tensor:
-        """Return what the linear layer sees, ``[b, feature]``."""
+        """Return the input of the linear layer, ``[b, feature]``."""
         features: Tensor = self.blocks(image).mean(dim=(-2, -1))
         return features
 

@@ -1,4 +1,4 @@
-"""The map of the cross weights: which direction of information flow helps (CASS eq. 9), and how certain that is."""
+"""Draws the map of the cross weights, which shows the direction of information flow that helps (CASS eq. 9)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Correlation:
 
     @property
     def significant(self) -> bool:
-        """Whether the interval excludes zero."""
+        """Say whether the interval excludes zero."""
         return self.low > 0 or self.high < 0
 
 
@@ -108,7 +108,7 @@ def _weights(results: StudyResults, trials: Sequence[FrozenTrial], i: int, j: in
 
 
 def _proposed_with_adversaries(results: StudyResults) -> tuple[list[FrozenTrial], int]:
-    """Return the trials that the sampler proposed and in which the weights had an effect; and how many others ended."""
+    """Return the trials that the sampler proposed and in which weights had an effect, and the number of the others."""
     flags: set[str] = set()
     if results.data is not None:
         phases = results.spec.separator.build(results.data.signal).phases()

@@ -1,4 +1,4 @@
-"""Figures of the hyperparameters: which of them matter, and their values in the best trials."""
+"""Figures of the hyperparameters: their importance, and their values in the best trials."""
 
 from __future__ import annotations
 

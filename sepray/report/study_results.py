@@ -108,12 +108,12 @@ class StudyResults:
 
     @cached_property
     def sign(self) -> int:
-        """1 if a lesser ``value`` is better, -1 if a greater one is."""
+        """Sign that makes a loss of ``value``: 1 if less is better, -1 if more is better."""
         return self.objectives[0].sign
 
     @cached_property
     def in_percent(self) -> bool:
-        """Whether differences of ``value`` can be told in percent."""
+        """Say whether differences of ``value`` can be told in percent."""
         return all(MEASURES[o.measure].in_percent for o in guide(self.objectives))
 
     @cached_property
@@ -149,7 +149,7 @@ class StudyResults:
 
     @cached_property
     def best(self) -> FrozenTrial | None:
-        """The first of ``ranked``; None if no trial is feasible."""
+        """The best feasible trial, the first of ``ranked``; None if no trial is feasible."""
         return self.ranked[0] if self.ranked else None
 
     @cached_property

@@ -14,7 +14,7 @@ OUTCOMES = {
     "failed": "failed",
     "unfinished": "not finished",
 }
-"""How a trial ended -> words for it; all failures are ``failed``."""
+"""Outcome of a trial -> words for it; all failures are ``failed``."""
 
 
 def objective_words(objective: Objective) -> str:

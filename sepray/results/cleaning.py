@@ -52,7 +52,7 @@ _WITHOUT_LOCK = {*STAGES, "start", "ray"}
 
 @dataclass(frozen=True)
 class Deletable:
-    """Something that can be deleted.
+    """Files or entries that can be deleted together.
 
     Attributes:
         study: name of the study that it belongs to; empty for the data cache.

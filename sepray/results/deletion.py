@@ -31,7 +31,7 @@ _LOCK = "lock"
 
 @dataclass(frozen=True)
 class Deletion:
-    """What will be deleted of a study, and what will be kept.
+    """Plan of a deletion: the things of a study that are deleted, and those that are kept.
 
     Attributes:
         saved: the study.
@@ -90,7 +90,7 @@ class Deletion:
 
 
 def plan(saved: SavedStudy, tracking_uri: str | None, runs: bool, models: bool) -> Deletion:
-    """Return what would be deleted of a study; MLflow is asked only if something is to be deleted there.
+    """Return the plan of a study's deletion; MLflow is asked only if something is to be deleted there.
 
     Args:
         saved: the study.

@@ -33,7 +33,7 @@ from ..spec import named_by_user
 from .study_result import StudyResult
 
 FEWEST_SEEDS, MOST_TRAININGS = 3, 60
-"""By default a path has at least this many seeds, and more only while that makes at most this many trainings."""
+"""Least number of seeds of a path by default, and the most trainings up to which a path has more seeds."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class PathTraining:
 
     @staticmethod
     def _code_of(trial: FrozenTrial) -> str:
-        """Return the digest of the source files that a retraining ran; empty for one of an older version."""
+        """Return the digest of the source files that a retraining ran; empty if an older version trained it."""
         return str(trial.user_attrs.get("conditions", {}).get("code", ""))
 
     def _key(self, hyperparameters: Any) -> frozenset[tuple[str, Any]]:

@@ -113,7 +113,7 @@ class Findings:
 
     @cached_property
     def failures(self) -> pandas.DataFrame:
-        """Trials that failed, and why; see ``frames.failures_frame``."""
+        """Trials that failed, with the reasons; see ``frames.failures_frame``."""
         from .frames import failures_frame
 
         return failures_frame(self.trials_of)
@@ -134,13 +134,13 @@ class Findings:
 
     @cached_property
     def state(self) -> str:
-        """How far the study is: ``finished``, ``running``, ``not finished`` or ``nothing to register``."""
+        """State of the study: ``finished``, ``running``, ``not finished`` or ``nothing to register``."""
         is_registered = bool(self.registration) and self.result is not None
         return progress.state(self.saved, self.trials_of, is_registered, self.is_running)
 
     @property
     def state_in_words(self) -> str:
-        """How far the study is, as a clause that begins with its name."""
+        """State of the study as a clause that begins with its name."""
         return progress.in_words(self.state, self.saved, self.trials_of)
 
     @cached_property
@@ -175,7 +175,7 @@ class Findings:
 
     @property
     def conclusion(self) -> str:
-        """The sentences that a finished study ends with, the answer first; of any other study, how far it is."""
+        """The sentences that a finished study ends with, the answer first; for any other study, its state in words."""
         sentences = self.facts
         if self.answer is not None:
             sentences.insert(0 if self.state == progress.FINISHED else 1, str(self.answer))
@@ -192,7 +192,7 @@ class Findings:
 
     @cached_property
     def caption(self) -> str:
-        """What the final table shows, in a sentence; empty without a champion."""
+        """Caption of the final table, in a sentence; empty without a champion."""
         if self.result is None:
             return ""
         metric = self.result["metric"]
@@ -246,7 +246,7 @@ class Findings:
 
     @cached_property
     def disk(self) -> Mapping[str, int]:
-        """Bytes of the study's files by what they are for (``disk.KINDS``)."""
+        """Bytes of the study's files by kind (``disk.KINDS``)."""
         return disk_used(self.saved)
 
     @property

@@ -42,7 +42,7 @@ class Epoch:
 
     @property
     def identical(self) -> bool:
-        """Whether both are equal to the last bit."""
+        """Say whether both values are equal to the last bit."""
         return self.recorded == self.repeated
 
 
@@ -65,7 +65,7 @@ class Reproduction:
 
     @property
     def identical(self) -> bool:
-        """Whether every epoch is equal to the last bit."""
+        """Say whether every epoch is equal to the last bit."""
         return all(epoch.identical for epoch in self.epochs)
 
     @property
@@ -82,7 +82,7 @@ class Reproduction:
 
     @property
     def explanation(self) -> str:
-        """What may explain a difference between the trainings, in words; empty if they are identical."""
+        """Possible reasons for a difference between the trainings, in words; empty if they are identical."""
         if self.identical:
             return ""
         if self.changes:

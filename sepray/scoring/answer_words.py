@@ -175,7 +175,7 @@ def title(answer: Answer) -> str:
 
 
 def caption(answer: Answer) -> str:
-    """Return what the table shows, in a sentence."""
+    """Return the caption of the table, a sentence."""
     seeds, items = {c.seeds for c in answer.contrasts}, {c.items for c in answer.contrasts}
     pairs = f"{_range(seeds)} pairs" if max(seeds) > 1 else "1 pair"
     column = ", for the mean over sources" if answer.column == MEAN else f", for {answer.column}"

@@ -1,4 +1,4 @@
-"""What a study says about its arms: differences to the control over pairs of trainings, and whether they are claims.
+"""A study's answer about its arms: differences to the control over pairs of trainings, and the claims among these.
 
 A pair is an arm and its control, trained with the same settings on the same seed. A study has many pairs and many test
 items, and both are samples: other seeds and other items would give another difference. So the 95% interval resamples
@@ -91,7 +91,7 @@ class Effect:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether there is an interval, and zero is not in it."""
+        """Say whether there is an interval, and zero is not in it."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
@@ -140,7 +140,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study says about its question; ``str`` of it is its sentence.
+    """A study's answer to its question; ``str`` of an answer is its sentence.
 
     Attributes:
         metric: name of the measure, a key of ``MEASURES``.
@@ -160,12 +160,12 @@ class Answer:
 
     @property
     def parts(self) -> tuple[Answer, ...]:
-        """The answers by each objective, the first of which is this one."""
+        """Answers by each objective, this one first."""
         return (self, *self.others)
 
     @property
     def tests(self) -> int:
-        """Number of arms times objectives, whose intervals and tests hold together."""
+        """Number of differences that are tested together, and whose intervals hold together: arms times objectives."""
         return sum(len(part.contrasts) for part in self.parts)
 
     @property
@@ -281,7 +281,7 @@ def _columns(pair: Pairs, metric: str, sources: Sequence[str]) -> dict[str, tupl
 
 
 def _contrast(pair: Pairs, differences: Values, effects: Mapping[str, Effect], column: str, arms: int) -> Contrast:
-    """Return what the differences ``[seed, item]`` of a pair's column show."""
+    """Return the effect that the differences ``[seed, item]`` of a pair's column show."""
     effect, (seeds, items) = effects[column], differences.shape
     units = pair.units or Units.each(items)
     few = too_few(units, arms) if units.told else ""

@@ -1,4 +1,4 @@
-"""Beats of an estimate against those that are true: found, missed, invented.
+"""Compares the beats of an estimate with the true ones: found, missed, invented.
 
 True beats are the task's, or those that ``signals.beats`` detects in the true sources, which hold one heart each (F1 of
 the detected against the task's on ``ecg:varied``: 1.000).
@@ -22,7 +22,7 @@ from ..contracts import Signal, Split
 from ..signals.beats import Beats, detect, rate_of, root_mean_square
 
 TOLERANCE = 0.050
-"""Largest distance in seconds between a true beat and the beat that is counted as it."""
+"""Largest distance in seconds between a true beat and the beat of an estimate that counts as the same."""
 
 EDGE = 0.100
 """Seconds from either end of a signal within which a beat needs no partner."""

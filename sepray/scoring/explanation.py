@@ -21,7 +21,7 @@ Values = Mapping[int, float]
 
 @dataclass(frozen=True)
 class Change:
-    """A setting that changes, and what changes with it.
+    """A setting that changes, and other settings that change with it.
 
     Attributes:
         name: name of the hyperparameter, or ``arm``.
@@ -53,12 +53,12 @@ class Gap:
 
     @property
     def beyond_seeds(self) -> bool:
-        """Whether there is an interval, and zero is not in it."""
+        """Say whether there is an interval, and zero is not in it."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
     @property
     def is_nothing(self) -> bool:
-        """Whether there are several seeds, and none of them differs between the two."""
+        """Say whether there are several seeds, and the two configurations differ on none of them."""
         return self.low == self.high == 0
 
 

@@ -61,7 +61,7 @@ def table(path: Explanation, gap: str = " ") -> tuple[list[str], list[list[str]]
 
 
 def caption(path: Explanation) -> str:
-    """Return what the table shows, in a sentence or two."""
+    """Return the caption of the table, a sentence or two."""
     better = "less" if path.direction == "minimize" else "more"
     how = {
         "greedy": "the best of those that were left, by these very values",

@@ -29,10 +29,10 @@ SILENCE = 1e-6
 """Root mean square below which a signal counts as silent, in the unit of the signal (-120 dB of full scale)."""
 
 SI_SDR_LIMIT = 60.0
-"""SI-SDR is clipped to plus and minus this, in dB; beyond it, the rounding of float32 decides."""
+"""Largest absolute value of SI-SDR in dB, to which it is clipped; beyond, the rounding of float32 decides."""
 
 PSNR_LIMIT = 100.0
-"""PSNR and SNR are clipped to at most this, in dB; that of a perfect estimate would be infinite."""
+"""Largest value of PSNR and SNR in dB, to which they are clipped; a perfect estimate would have an infinite one."""
 
 _ENERGIES = ("estimate_energy", "reference_energy")
 

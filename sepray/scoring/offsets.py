@@ -1,4 +1,4 @@
-"""Offsets of signals: whether a recording has one that the mixtures which its model was trained on did not have.
+"""Offsets of signals: finds those of recordings that the training mixtures of the model did not have.
 
 The offset of a signal is its median over its standard deviation, so that it does not depend on the unit.
 """
@@ -19,19 +19,19 @@ SOURCE_BASELINE = "source_baseline"
 """Key of the slow part of the hearts that a model was trained on (``source_baseline``); older models lack it."""
 
 NO_BASELINE = 0.2
-"""Slow part of hearts, the rest = 1, up to which it is no more than their beats have."""
+"""Largest slow part of hearts, the rest = 1, that their beats alone may have."""
 
 BREATHES = 0.4
-"""Slow part of a recording, the rest = 1, beyond which it is told: hearts are separated better without it."""
+"""Slow part of a recording, the rest = 1, beyond which a note is given: hearts are separated better without it."""
 
-_TOLERANCE = 0.1  # standard deviations beyond the range that still count as within it
+_TOLERANCE = 0.1  # so many standard deviations beyond the range still count as within the range
 _FAR = 2.5  # standard deviations beyond the range: where a stretch lies farther out, the level wanders
-_FARTHEST = 10.0  # likewise, of a much shorter stretch: there the level jumps
+_FARTHEST = 10.0  # standard deviations beyond the range: where a much shorter stretch lies farther out, the level jumps
 _NEARLY_ALL = 95  # percent of the hearts
 _USUAL = 40  # percent of the stretches that have a smaller spread than the usual one
-_OFTEN = (95, 1.0)  # unless this percent of the stretches lie less than so many beyond it, the level wanders too
-_ITEMS = 1000  # about so many are looked at
-_HEARTS = 100  # likewise, of items of hearts
+_OFTEN = (95, 1.0)  # percent of stretches within so many standard deviations of the range; else the level wanders
+_ITEMS = 1000  # approximate number of items that are looked at
+_HEARTS = 100  # approximate number of items of hearts that are looked at
 _TAILS = (1, 99)  # percentiles of the training mixtures between which the range lies
 
 
@@ -53,7 +53,7 @@ def offset_range(mixtures: NDArray[Any]) -> dict[str, float] | None:
 
 
 def offset(middle: float, spread: float, trained: dict[str, float]) -> float:
-    """Return what is to be taken away from a signal so that its offset is the usual one.
+    """Return the value to subtract from a signal so that its offset is the usual one.
 
     It is 0 for an offset in the range, or less than a tenth of a standard deviation beyond it.
 

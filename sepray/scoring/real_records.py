@@ -1,4 +1,4 @@
-"""Scores of estimates of a real recording, of which only rates or beats of its hearts are known.
+"""Scores of estimates of a record, a recording of a patient, of which only rates or beats of its hearts are known.
 
 Segments of 10 s are scored by themselves, in each lead. A lead is right if the median rate of its segments is within
 5 beats a minute of the annotated one. Where there is no such heart, every segment with beats is an invented one. A
@@ -93,7 +93,7 @@ def share_of_mothers(beats: Tensor, mothers: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class RecordScores:
-    """Scores of one system for one heart in a recording.
+    """Scores of one system for one heart in a record.
 
     Attributes:
         leads: number of estimates: leads, or 1 where all of them give one.

@@ -1,4 +1,4 @@
-"""How certain a score is, and a difference between two systems: intervals and tests over recordings.
+"""Intervals and tests over recordings: how certain a score is, or a difference between two systems.
 
 The unit is the recording (``scoring.units``), and the seed where several trainings of a method are meant: intervals are
 those of ``scoring.intervals``. Two systems are compared on the units that both have a score for. ``compare_systems``
@@ -27,7 +27,7 @@ _EXACT_FLIPS = 16
 
 
 def too_few(units: Units, tests: int = 1) -> str:
-    """Return that the units are too few for any claim, in words; empty where they are not.
+    """Return a clause on units that are too few for any claim; empty where there are enough.
 
     Args:
         units: what the items were cut from.
@@ -157,7 +157,7 @@ class SystemComparison:
 
     @property
     def cut_from(self) -> str:
-        """How many items were scored, and what they were cut from, in words."""
+        """Number of items that were scored, and the units that they were cut from, in words."""
         items = f"{self.items} item" + ("s" if self.items > 1 else "")
         return f"{items} of {self.units.words}" if self.units.told else items
 

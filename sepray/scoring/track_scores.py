@@ -58,7 +58,7 @@ def estimates_of(system: System, mixture: Tensor, sources: Tensor, window: int) 
 
 
 def seamless(system: System, signal: Signal) -> Callable[[Split], Callable[[Tensor], Tensor]]:
-    """Return a function that makes of a track its separation: mixture -> estimates.
+    """Return a function from the mixture of a track to its estimates, which have no seams.
 
     A separation takes a mixture ``[1, channel, time]`` as long as its track, and returns estimates
     ``[1, source, channel, time]``. An oracle is shown the track's true sources.

@@ -27,7 +27,7 @@ Values = NDArray[np.float64]
 UnitCodes = NDArray[np.int64]
 
 ITEMS, TRACKS = "test items", "whole tracks"
-"""What is scored of a test split, in captions."""
+"""Words of captions for items and for whole tracks of a test split."""
 
 UNTOLD = "the task does not say which recordings they are cut from"
 """Part of a caption where each item is taken for a unit of its own."""
@@ -54,7 +54,7 @@ class Units:
 
     @classmethod
     def each(cls, items: int) -> Units:
-        """Return units for items of which nothing is known: each is a unit."""
+        """Return units for items of which nothing is known: each item is a unit."""
         return cls(tuple((str(item),) for item in range(items)), ("items",), told=False)
 
     def __len__(self) -> int:
@@ -72,7 +72,7 @@ class Units:
 
     @property
     def words(self) -> str:
-        """How many units of which kind there are: ``2 pieces``, ``15 x 15 recordings``, ``8 speakers x 40 clips``."""
+        """Numbers and names of the units: ``2 pieces``, ``15 x 15 recordings``, ``8 speakers x 40 clips``."""
         alike = len(set(self.names)) == 1
         each = [f"{n} {_name(name, n)}" for n, name in zip(self.counts, self.names, strict=True)]
         if alike and len(self.counts) > 1:
@@ -81,7 +81,7 @@ class Units:
 
     @property
     def name(self) -> str:
-        """What the units are called, in the plural."""
+        """Name of the units, in the plural."""
         return self.names[0] if len(set(self.names)) == 1 else " and ".join(self.names)
 
     @cached_property
@@ -129,7 +129,7 @@ class Units:
 
     @classmethod
     def restored(cls, values: Mapping[str, Any] | None, items: int) -> Units:
-        """Return the units that ``plain`` described; each item one for the result of an older version, which has none.
+        """Return the units that ``plain`` described; for a result of an older version without any, each item is one.
 
         Args:
             values: what ``plain`` returned, or None.
@@ -160,7 +160,7 @@ def _means(values: Values, codes: UnitCodes) -> Values:
 
 
 def sample_words(kept: Mapping[str, Any] | None, items: int, what: str = ITEMS) -> tuple[str, str]:
-    """Return what a mean is over, and what its 95% interval is, as parts of a caption.
+    """Return two parts of a caption: what a mean is over, and what its 95% interval is.
 
     Args:
         kept: what ``Units.plain`` returned; None for the result of an older version, whose intervals are over items.
@@ -172,6 +172,6 @@ def sample_words(kept: Mapping[str, Any] | None, items: int, what: str = ITEMS) 
     units = Units.restored(kept, items)
     if not units.told:
         return f"{items} {what}", f"95% interval over items: {UNTOLD}"
-    if what == TRACKS and units.counts == (items,):  # each is a unit, and says so
+    if what == TRACKS and units.counts == (items,):  # each track is a unit, and the unit's name tells it
         return f"{items} whole {_name(units.name, items)}", f"95% interval over {units.name}"
     return f"{items} {what} of {units.words}", f"95% interval over {units.name}"

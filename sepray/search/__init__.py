@@ -1,1 +1,1 @@
-"""Optuna: which trials exist, which come next, and how each one ended."""
+"""Optuna: the trials of a study, the next ones, and how each of them ended."""

@@ -1,4 +1,4 @@
-"""The trials of a study with arms: which arm is next, and which parameters a trial of an arm has."""
+"""The trials of a study with arms: choice of the next arm, and the parameters of an arm's trial."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .storage import Study
 
 
 class WithinArms(BaseSampler):
-    """Proposes for each trial only what its arm searches; which arm that is was decided before (``fixed_params``).
+    """Proposes for each trial only the parameters that its arm searches; the arm was decided before (``fixed_params``).
 
     The sampler sees each value as its rank among the values of its arm. So an arm that is worse than others is searched
     as well as they are, and good values of settings that several arms have are learned from all of these.
@@ -32,10 +32,10 @@ class WithinArms(BaseSampler):
 
     def __init__(self, sampler: BaseSampler, arms: Mapping[str, Arm]) -> None:
         self.sampler, self._arms = sampler, arms
-        self._ranked: tuple[int, _RankedStudy] | None = None  # number of the trial that it was made for
+        self._ranked: tuple[int, _RankedStudy] | None = None  # for the trial of this number
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the parameters that are proposed together, without the arm itself and what is inactive in it."""
+        """Return the parameters that are proposed together, without the arm and without inactive parameters."""
         arm = self._arms.get(arm_of(trial))
         space = self.sampler.infer_relative_search_space(study, trial)
         return {name: value for name, value in space.items() if arm is not None and name in arm.searched}
@@ -111,7 +111,7 @@ def ranked(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
 
 
 def _values(trial: FrozenTrial) -> Iterator[tuple[tuple[str, str, int], float]]:
-    """Yield the finite values of a trial, each with what it is compared with: arm, kind, and epoch or objective.
+    """Yield the finite values of a trial, each with the group in which it is ranked: arm, kind, and epoch or objective.
 
     Optuna gives a trial that was stopped early its last intermediate value, which no end is compared with.
     """

@@ -51,7 +51,7 @@ def store_state_as_json() -> None:
 
 
 class _Codec:
-    """What Optuna calls of the module ``pickle``."""
+    """Stands for the module ``pickle``: the functions that Optuna calls."""
 
     dumps = staticmethod(dumps)
     loads = staticmethod(loads)

@@ -1,4 +1,4 @@
-"""What optuna-dashboard shows beside trials: names of the objectives, and a note on the study."""
+"""Writes what optuna-dashboard shows beside trials: names of the objectives, and a note on the study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who holds a study: the entries of its lease in an Optuna storage, and whether the owner that they name still lives.
+"""Finds out who holds a study, by the entries of its lease in an Optuna storage, and whether that owner still lives.
 
 An entry is an empty study that is named ``<study>/lease/<generation>`` (``lease``).
 """
@@ -26,8 +26,8 @@ OWNER, BEAT = "owner", "heartbeat"
 """User attributes of an entry."""
 _GENERATION = re.compile("[1-9][0-9]{0,17}")  # at most MOST_GENERATIONS
 _POLL_SECONDS = 1.0
-_FIRST_POLL_SECONDS = 0.05  # while an entry is being filled in
-_BEGINNING_SECONDS = 1.0  # within which a driver that takes a lease says who it is
+_FIRST_POLL_SECONDS = 0.05  # between looks at an entry that is being filled in
+_BEGINNING_SECONDS = 1.0  # a driver that takes a lease says within this time who it is
 
 
 class HeldError(UsageError):
@@ -36,7 +36,7 @@ class HeldError(UsageError):
 
 @dataclass(frozen=True)
 class LeaseEntry:
-    """What a lease's entry held when it was read."""
+    """An entry of a lease, as it was read."""
 
     generation: int
     study_id: int
@@ -45,7 +45,7 @@ class LeaseEntry:
 
     @property
     def state(self) -> tuple[Any, ...]:
-        """What changes with the owner and with each of its heartbeats."""
+        """Value that changes with the owner and with each of its heartbeats."""
         return self.owner and self.owner.token, self.beat
 
 

@@ -51,7 +51,7 @@ class InOrderSearcher(StudySearcher):
         self._slots, self._judge = slots, judge
         self._order: VirtualOrder | None = None
         self._told: dict[int, LiveTrial] = {}  # trials that have not ended in the virtual order, by number
-        self._ended: set[int] = set()  # numbers of those that have ended here
+        self._ended: set[int] = set()  # numbers of trials that have ended in the virtual order
         self._reported: dict[int, int] = {}  # number -> the last epoch that its worker has reported
         # Shared with the background thread, under its lock:
         self._asks = 0  # asks that are queued
@@ -135,7 +135,7 @@ class InOrderSearcher(StudySearcher):
         self._end(order, told, outcome)
 
     def _end(self, order: VirtualOrder, told: LiveTrial, outcome: Outcome) -> None:
-        """Write how a trial has ended, and ask for the one that takes its slot on the virtual clock."""
+        """Write how a trial has ended, and ask for the trial that takes its slot on the virtual clock."""
         number = told.trial.number
         del self._told[number]
         self._ended.add(number)

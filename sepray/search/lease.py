@@ -30,7 +30,7 @@ from .stored_values import damaged
 BEAT_SECONDS = 10.0
 """Seconds between the heartbeats of an owner."""
 TAKE_OVER = "--take-over"
-_SETTLE_SECONDS = 2.0  # within which writes arrive that were checked before a take-over by force
+_SETTLE_SECONDS = 2.0  # writes that were checked before a take-over by force arrive within this time
 
 
 class LostError(SeprayError):
@@ -56,7 +56,7 @@ class Lease:
 
     @property
     def is_lost(self) -> bool:
-        """Whether another driver is known to have taken the study over."""
+        """Say whether another driver is known to have taken the study over."""
         return self._lost is not None
 
     def check(self) -> None:
@@ -112,7 +112,7 @@ class Lease:
         self._thread.start()
 
     def release(self) -> None:
-        """Release the study; nothing is written where it was lost. If it fails an entry without heartbeats is left."""
+        """Release the study, unless it was lost; if the release fails, an entry without heartbeats is left."""
         self._ending.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join()
@@ -183,7 +183,7 @@ def take(
             raise damaged(name, "its storage", "number of owners")
         lease = _create(storage, name, generation, here)
         if lease is None:
-            force = False  # somebody else was faster, and has a right to it
+            force = False  # another driver was faster, and has a right to the study
             continue
         try:
             if _is_greatest(storage, name, lease, holder, force):

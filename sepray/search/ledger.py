@@ -56,7 +56,7 @@ class FixedTrial:
 
     @property
     def point(self) -> str:
-        """Digest of what decides the training and of the arm that it stands for.
+        """Digest of the arm and of all that decides the training.
 
         That is hyperparameters and seed, and where its attributes have them its own ``epochs`` and ``code``.
         """
@@ -128,7 +128,7 @@ class Ledger:
         retry_failed: bool = False,
         again: Collection[int] = (),
     ) -> None:
-        """Reads and writes nothing yet. The arguments are those of ``StudySearcher``."""
+        """Keep the arguments, which are those of ``StudySearcher``; nothing is read or written yet."""
         self._study, self._space, self._trials, self._seed, self._folder = study, dict(space), trials, seed, folder
         self._references = {} if fixed is not None else dict(references)
         self._fixed = None if fixed is None else {trial.point: trial for trial in fixed}
@@ -149,7 +149,7 @@ class Ledger:
         return len(self._unfinished) + (0 if self._study.exhausted else self._new_trials)
 
     def count(self) -> None:
-        """Count what is left to do; enqueue missing reference points or fixed trials, end trials with an outcome."""
+        """Count the trials that are left; enqueue missing points or fixed trials, end trials with an outcome."""
         self._enqueue(self._all_trials())
         trials = self._all_trials()
         counted = standing(trials)
@@ -261,11 +261,11 @@ class Ledger:
         for old in trials:
             if not old.state.is_finished() and old.user_attrs.get("point") not in fixed:
                 self._study._storage.set_trial_state_values(old._trial_id, TrialState.RUNNING)
-                self._study._storage.set_trial_user_attr(old._trial_id, "point", "")  # it may be wanted again later
+                self._study._storage.set_trial_user_attr(old._trial_id, "point", "")  # wanted again, perhaps
                 if "seed" not in old.user_attrs or old.state is TrialState.WAITING:
-                    self.finish(old.number, dropped)  # nobody has heard of it
+                    self.finish(old.number, dropped)  # no listener has heard of the trial
                 elif "outcome" not in old.user_attrs:
-                    self.write_outcome(old.number, dropped)  # ``count`` takes it for one that ended late
+                    self.write_outcome(old.number, dropped)  # ``count`` then ends the trial as one that ended late
 
     def _ended_late(self, trial: FrozenTrial) -> tuple[AskedTrial, Outcome]:
         attribute = dict(trial.user_attrs.get("outcome", {}))

@@ -19,14 +19,14 @@ class LiveTrial:
     """
 
     trial: AskedTrial
-    last_epoch: int = 0  # the last one that the listener has heard of
-    losses: int = 0  # ends of its process, in a row without an epoch that was not trained before
-    losses_of_executor: int = 0  # likewise, losses of its worker by the executor
+    last_epoch: int = 0  # last epoch that the listener has heard of
+    losses: int = 0  # ends of the process in a row, without a new epoch in between
+    losses_of_executor: int = 0  # losses of the worker by the executor in a row, without a new epoch in between
     last_loss: int = 0  # ``last_epoch`` at the last loss
-    result: dict[str, Any] = field(default_factory=dict)  # the last one since Tune was given the trial
+    result: dict[str, Any] = field(default_factory=dict)  # last result since Tune was given the trial
 
     def count(self, loss: WorkerLoss) -> None:
-        """Count a loss of its worker; losses with an epoch of progress in between are forgotten."""
+        """Count a loss of the trial's worker; losses with an epoch of progress in between are forgotten."""
         if self.last_epoch > self.last_loss:
             self.losses = self.losses_of_executor = 0
         self.last_loss = self.last_epoch
@@ -37,7 +37,7 @@ class LiveTrial:
 
     @property
     def is_given_up(self) -> bool:
-        """Whether its process has ended so often that the trial fails."""
+        """Say whether the trial's process has ended so often that the trial fails."""
         return self.losses >= LOSSES_WITHOUT_PROGRESS
 
     def too_often(self, loss: WorkerLoss) -> SeprayError | None:

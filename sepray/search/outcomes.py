@@ -1,4 +1,4 @@
-"""How trials end: decided from a trial's last result, and read again of one that has ended."""
+"""Outcomes of trials: decided from a trial's last result, and read again of a trial that has ended."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FAILURES = ("diverged", "error", "out_of_memory")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended.
+    """The end of a trial.
 
     Attributes:
         state: Optuna's state of the trial.

@@ -1,4 +1,4 @@
-"""Who owns a study: a user's process on a machine, and whether that process still exists."""
+"""The owner of a study: a user's process on a machine, which may have ended."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Owner:
 
     @classmethod
     def restored(cls, values: Any) -> Owner | None:
-        """Return the owner that ``plain`` described; None if that is no such description, as others may write."""
+        """Return the owner that ``plain`` described; None for any other value, as others may write."""
         names = {f.name for f in fields(cls)}
         if not isinstance(values, Mapping) or not names <= values.keys():
             return None
@@ -108,7 +108,7 @@ class Surroundings:
 
     @classmethod
     def here(cls) -> Surroundings:
-        """Return those of this process."""
+        """Return the surroundings of this process."""
         user = ""
         with contextlib.suppress(KeyError, OSError):  # a container that is run under a bare number
             user = getpass.getuser()

@@ -116,7 +116,7 @@ def sampler_class(name: str) -> Any:
 
 
 def _users_class(name: str) -> Any:
-    """Return what ``package.module:Class`` names; what the module's own code raises passes through."""
+    """Return the class that ``package.module:Class`` names; errors of the module's own code pass through."""
     module, _, attribute = name.partition(":")
     refusal = f"no sampler {name!r} can be imported: "
     if not module or module.startswith(".") or not attribute:

@@ -35,7 +35,7 @@ _IDLE_SECONDS = 1.0
 
 
 class Listener(Protocol):
-    """Hears of every event; must return at once. What it raises ends no trial: it is raised by ``close``.
+    """Hears of every event; must return at once. An error of a listener ends no trial: ``close`` raises it.
 
     ``finished`` is called from the searcher's own thread, and so is ``handed_out`` before it, for a trial whose end an
     earlier driver has not told. All others are called from the driver's thread.
@@ -60,7 +60,7 @@ class Listener(Protocol):
         """Hear that a trial has lost its worker, and waits for another; ``why`` is a clause."""
 
     def finished(self, number: int, outcome: Outcome, result: Mapping[str, Any]) -> None:
-        """Hear how a trial ended, which Optuna has by now; ``result`` is its last one, empty if there was none."""
+        """Hear how a trial ended, which Optuna has by now; ``result`` is the trial's last one, empty if it had none."""
 
 
 class StudySearcher(Searcher):
@@ -141,13 +141,13 @@ class StudySearcher(Searcher):
         self._objectives, self._listener, self._ahead = tuple(objectives), listener, ahead
         self._intermediate = objectives[0] if len(objectives) == 1 else "objective"
         self._live: dict[str, LiveTrial] = {}  # by Tune's id; used in the driver's thread only
-        self._trials: dict[int, AskedTrial] = {}  # all that were handed out, by number
+        self._trials: dict[int, AskedTrial] = {}  # all trials that were handed out, by number
         self._lost: dict[int, LiveTrial] = {}  # trials that wait to be handed out again, by number
         self._stop: SeprayError | None = None  # why the study has to stop
         self._listener_error: Exception | None = None  # the first that the listener has raised
         # Shared with the background thread, under its lock:
         self._ready: deque[AskedTrial] = deque()
-        self._told_late: set[int] = set()  # trials whose end an earlier driver had not told; only that thread's
+        self._told_late: set[int] = set()  # trials whose end an earlier driver had not told; only the thread's
         self._remaining: int | None = None  # trials that the ledger can still give; None: not counted yet
         self._background = BackgroundThread(self._prepare, self._needs_preparing, patience)
         self._background.start()
@@ -284,7 +284,7 @@ class StudySearcher(Searcher):
         return stop is not None
 
     def _raise_error(self) -> None:
-        """Raise what has ended the background thread, or why the study has to stop otherwise."""
+        """Raise the error that has ended the background thread, or else the one that stops the study."""
         self._background.raise_error()
         if self._stop is not None:
             raise self._stop

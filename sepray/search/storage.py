@@ -48,7 +48,7 @@ class FingerprintMismatchError(UsageError):
 
 
 class CheckedStudy(optuna.study.Study):
-    """An Optuna study in a storage that others may write to: its trials are looked at when they are read."""
+    """An Optuna study in a storage that others may write to: its trials are checked when they are read."""
 
     address = ""
     """URL of the storage."""
@@ -77,7 +77,7 @@ class Study(CheckedStudy):
     """
 
     exhausted = False
-    """Whether a finite sampler (grid, brute force) has proposed all its points."""
+    """True once a finite sampler (grid, brute force) has proposed all its points."""
 
     @property
     def direction(self) -> StudyDirection:
@@ -197,7 +197,7 @@ def load_study(storage: str, name: str) -> optuna.Study:
 
 
 def summaries(storage: str) -> list[optuna.study.StudySummary]:
-    """Return what a storage says of all its studies, sorted by their names; trials are not read.
+    """Return the summaries of all studies in a storage, sorted by their names; trials are not read.
 
     Raises:
         StorageError: the storage cannot be opened or read.

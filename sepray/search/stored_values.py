@@ -1,4 +1,4 @@
-"""What the attributes of stored studies and trials must look like before anything is made of them.
+"""Checks the attributes of stored studies and trials, before anything is made of them.
 
 A database is shared: what is read there may have been written by another program, or by somebody who should not have.
 What is missing is not refused here, because older versions have kept less.
@@ -65,7 +65,7 @@ def _is_json(value: Any, depth: int = 20) -> bool:
 
 
 def _is_distribution(text: Any) -> bool:
-    """Say whether a text is what Optuna writes of a distribution."""
+    """Say whether a text is a distribution as Optuna writes it."""
     try:
         json_to_distribution(text)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):  # depending on the text
@@ -118,7 +118,7 @@ _TRIAL: dict[str, _Check] = {
 
 
 def check_study(name: str, storage: str, attributes: Mapping[str, Any]) -> None:
-    """Refuse a study that has an attribute which sepray never writes so.
+    """Refuse a study with an attribute that sepray never writes in this form.
 
     Args:
         name: name of the study.
@@ -134,7 +134,7 @@ def check_study(name: str, storage: str, attributes: Mapping[str, Any]) -> None:
 
 
 def check_trials(name: str, storage: str, trials: Iterable[FrozenTrial]) -> None:
-    """Refuse trials that have an attribute which sepray never writes so.
+    """Refuse trials with an attribute that sepray never writes in this form.
 
     Args:
         name: name of the study.
@@ -210,12 +210,12 @@ def is_journal_line(value: Any) -> bool:
 
 
 def is_description(value: Any) -> bool:
-    """Say whether a value can be what ``StudySpec.plain`` gives: its fields as JSON, with what no study lacks."""
+    """Say whether a value can be a result of ``StudySpec.plain``: fields as JSON, with those that every study has."""
     return _is_json(value) and _STUDY["spec"](value) and {"name", "separator", "task"} <= value.keys()
 
 
 def is_given(value: Any) -> bool:
-    """Say whether a value can be what ``StudySpec.plain_given`` gives, with a search space that can be read."""
+    """Say whether a value can be a result of ``StudySpec.plain_given``, with a search space that can be read."""
     return (
         _is_json(value)
         and _STUDY["given"](value)

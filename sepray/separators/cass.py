@@ -115,11 +115,11 @@ class Config:
 
 
 SMALL = Config(n_fft=256, hop=128, batch_size=16)
-"""For half-second items at 8 kHz: longer frames than those of an ECG."""
+"""Configuration for half-second items at 8 kHz: longer frames than those for an ECG."""
 QUICK = Config(width=8, depth=2, discriminator_width=4, discriminator_stages=1, batch_size=25)
-"""For a study of minutes on two cores."""
+"""Configuration for a study of minutes on two cores."""
 ECG = Config(n_fft=16, hop=8, width=12, stages=2, discriminator_width=4, critic_losses="weighted")
-"""For ECG of every shape at 250 Hz: frames of 64 ms, and any of the critics' losses."""
+"""Configuration for ECG of every shape at 250 Hz: frames of 64 ms, and any of the critics' losses."""
 DEBUG = Config(
     n_fft=16, hop=8, width=4, stages=1, discriminator_width=4, discriminator_stages=1, depth=1, precision="float32"
 )
@@ -283,7 +283,7 @@ def _native_bfloat16() -> bool:
 
 
 def autoencoder_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Eq. 7, summed over sources: ``alpha MSE(AE_i(X), X_i) + beta BCE(D_i(AE_i(X)), 1)``, ``alpha = 1 - beta``."""
+    """Sum of eq. 7 over sources: ``alpha MSE(AE_i(X), X_i) + beta BCE(D_i(AE_i(X)), 1)``, ``alpha = 1 - beta``."""
     beta = hyperparameters["beta"] * hyperparameters["adversarial"]
     targets = cass.targets(batch["mixture"], batch["sources"])
     critics = () if "adversarial" in cass.off else cass.discriminators
@@ -313,7 +313,7 @@ def _judged(cass: Cass, critic: nn.Module, images: Tensor, real: Tensor) -> tupl
 
 
 def discriminator_loss(cass: Cass, batch: Tensors, hyperparameters: Tensors, random: Tensors) -> Loss:
-    """Eq. 9, summed over sources i; with all cross weights zero eq. 8.
+    """Sum of eq. 9 over sources i; with all cross weights zero, this is eq. 8.
 
     ``BCE(D_i(AE_i(X)), 0) + BCE(D_i(X_i), 1) + sum over j != i of cross.j_to_i BCE(D_i(AE_j(X)), 0)``
     """

@@ -79,7 +79,7 @@ class Config(VariationalConfig):
 
 
 MIXTURE = Config(trained_on="mixture")
-"""Trained on mixtures' magnitudes, as in separation."""
+"""Configuration that is trained on mixtures' magnitudes, as in separation."""
 SMALL = Config(
     n_fft=256,
     hop=64,
@@ -91,7 +91,7 @@ SMALL = Config(
     code=32,
     batch_size=16,
 )
-"""For short signals of a low rate: shorter frames and smaller networks."""
+"""Configuration for short signals of a low rate: shorter frames and smaller networks."""
 DEBUG = Config(n_fft=16, hop=12, width=4, stages=2, discriminator_width=4, discriminator_stages=2, dense=16, code=4)
 
 

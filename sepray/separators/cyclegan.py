@@ -67,7 +67,7 @@ class Config(WaveformConfig):
 
 
 SMALL = Config(width=8, shortcut=True, discriminator_width=8, discriminator_stages=1, window=1024)
-"""For half-second items at 8 kHz and CPUs: narrower, and with the settings that separated (see above)."""
+"""Configuration for half-second items at 8 kHz and CPUs: narrower, with the settings that separated (see above)."""
 DEBUG = Config(width=4, blocks=1, discriminator_width=4, discriminator_stages=2, window=128)
 
 

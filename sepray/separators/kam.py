@@ -113,9 +113,9 @@ class Sizes(NamedTuple):
     horizontal: int
     vertical: int
     cross: tuple[int, int]
-    """Bins and frames."""
+    """Arms of the cross, in bins and frames."""
     repetitions: int
-    """Periods on either side."""
+    """Number of periods on either side of a frame."""
     periods: tuple[int, int]
     """Shortest and longest period, in frames."""
 

@@ -74,7 +74,7 @@ class Config:
 
 
 RATIO = Config(mask_power=1.0)
-"""With the ratio mask instead of eq. 18, so that estimates sum to the mixture."""
+"""Configuration with the ratio mask instead of eq. 18, so that estimates sum to the mixture."""
 DEBUG = Config(components=8, observed_updates=20, updates=10, mask_power=1.0)
 
 

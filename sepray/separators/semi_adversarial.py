@@ -86,7 +86,7 @@ class Config:
 
 
 SMALL = Config(n_fft=256, hop=128, filters=8, critic_filters=8, batch_size=16, critic_steps=2)
-"""For half-second items at 8 kHz and CPUs: narrower, with shorter frames and fewer critic steps."""
+"""Configuration for half-second items at 8 kHz and CPUs: narrower, with shorter frames and fewer critic steps."""
 DEBUG = Config(
     paired_fraction=0.25, n_fft=32, hop=16, filters=4, levels=2, critic_filters=4, critic_layers=2, critic_steps=2
 )

@@ -60,7 +60,7 @@ class Config(WaveformConfig):
 
 
 SMALL = Config(width=12, discriminator_width=8, window=4096)
-"""For half-second items at 8 kHz and CPUs: the paper's layers, narrower."""
+"""Configuration for half-second items at 8 kHz and CPUs: the paper's layers, narrower."""
 DEBUG = Config(width=4, blocks=1, discriminator_width=4, discriminator_stages=2, window=128)
 
 

@@ -90,7 +90,7 @@ class Config:
     wasserstein: bool = True
     """Use critics; without them this is the paper's ENG."""
     critic_steps: int = 5
-    """Updates of the critics for each of the separator (I_critic)."""
+    """Updates of the critics for each update of the separator (I_critic)."""
     batch_size: int = 16
     """Items in a batch."""
     betas: tuple[float, float] = (0.5, 0.9)
@@ -143,7 +143,7 @@ SMALL = Config(
     critic_steps=1,
     batch_size=8,
 )
-"""For half-second items at 8 kHz and CPUs: fewer and narrower layers, and frames that overlap by three quarters."""
+"""Configuration for half-second items at 8 kHz and CPUs: fewer, narrower layers; frames overlap by three quarters."""
 DEBUG = Config(
     n_fft=32,
     hop=16,
@@ -191,7 +191,7 @@ class SeparatorNetwork(nn.Module):
         joined = [encoder[-2 - k] if k < config.skips else 0 for k in range(stages - 1)]
         inputs = (encoder[-1], *(decoder[k] + joined[k] for k in range(stages - 1)))
         outputs = (*decoder, channels)
-        paddings = [_padding(target) for target in sizes[-2::-1]]  # those of the convolutions that the steps invert
+        paddings = [_padding(target) for target in sizes[-2::-1]]  # paddings of the convolutions that the steps invert
         self.decoders = nn.ModuleList(
             nn.ModuleList(
                 nn.ConvTranspose2d(inputs[k], outputs[k], 3, 2, padding=paddings[k], output_padding=paddings[k])

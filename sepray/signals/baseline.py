@@ -1,4 +1,4 @@
-"""The baseline of an ECG: all that is slower than any heart beats, such as what a breath moves. Removed block by block.
+"""Removes the baseline of an ECG, block by block: all that is slower than any heart beats, as the motion of a breath.
 
 The baseline is found by a low-pass of zero phase (windowed sinc, Hamming). It passes nothing from the lowest heart rate
 on, and everything below half of that rate: shapes of beats stay as they are. A low-pass spreads short disturbances, so

@@ -29,7 +29,7 @@ LEAST_CONFIDENCE = 0.5
 """Confidence below which a signal shows no heart of the range."""
 
 FETAL_RATE = 90.0
-"""In beats a minute: a range of rates that begins here or above is a fetus's, whose QRS complexes are half as long."""
+"""Rate in beats a minute: a range that begins here or above is a fetus's, whose QRS complexes are half as long."""
 
 Band = tuple[float, float]
 
@@ -52,7 +52,7 @@ _SILENCE = 1e-6  # root mean square of a silent signal, as a share of that of th
 
 
 class _Kind(NamedTuple):
-    """How beats of one kind are found, and how sure it is that there are any.
+    """Settings of the search for beats of one kind, and of its confidence.
 
     Attributes:
         band: lowest and highest frequency of the band-pass filter, in Hz.

@@ -108,7 +108,7 @@ class Loaded:
 
 
 class Decoding(NamedTuple):
-    """How to write a decoded file.
+    """A way to write a decoded file.
 
     Attributes:
         shapes: shape of each array, by name.

@@ -34,7 +34,7 @@ _HIGHEST = 6.0  # in a shorter recording, a beat may be so many times as high as
 
 
 class Repaired(NamedTuple):
-    """A part of a signal; all are ``[channel, time]``.
+    """A part of a signal; all attributes are ``[channel, time]``.
 
     Attributes:
         signal: the samples without disturbances.
@@ -74,7 +74,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Disturbances:
-    """What disturbances are told by, in each channel of a signal.
+    """Measures by which disturbances are told, in each channel of a signal.
 
     Attributes:
         length: number of samples of the running median.
@@ -132,7 +132,7 @@ class Disturbances:
 
 
 def disturbances(blocks: Iterable[Block], frames: int, lowest: float) -> Disturbances:
-    """Return what tells disturbances from the beats of a signal.
+    """Return the measures that tell disturbances from the beats of a signal.
 
     Args:
         blocks: the signal, in blocks ``[channel, time]``.

@@ -42,7 +42,7 @@ _MOST_COLUMNS = 64
 
 @dataclass(frozen=True)
 class Annotation:
-    """What is known of one heart in a recording.
+    """Known beats or rates of one heart in a recording.
 
     Attributes:
         rate: beats a minute; 0 where there is no such heart, NaN where only the beats are known.
@@ -56,7 +56,7 @@ class Annotation:
 
     @property
     def absent(self) -> bool:
-        """Whether there is no such heart."""
+        """Say whether the recording has no such heart."""
         return self.rate == 0
 
     def rate_in(self, start: float, stop: float) -> float:
@@ -75,7 +75,7 @@ class Annotation:
 
 @dataclass(frozen=True)
 class Row:
-    """What ``rates.csv`` says of a record: rates by source, and the leads that are scored (none: all)."""
+    """A row of ``rates.csv`` for one record: rates by source, and the leads that are scored (none: all)."""
 
     rates: Mapping[str, float]
     leads: tuple[int, ...] = ()
@@ -171,7 +171,7 @@ def _merged(known: Row | None, more: Row, where: str) -> Row:
 def annotation(
     path: Path, source: str, sources: Sequence[str], rate: float, row: Row | None, clock: Clock | None = None
 ) -> Annotation | None:
-    """Return what is known of one source of a recording; None where there is nothing.
+    """Return the annotation of one source of a recording; None where nothing is known.
 
     Args:
         path: the recording.

@@ -1,4 +1,4 @@
-"""What a recording is, whatever kind of file holds it. Imports nothing from sepray but the errors.
+"""Interface of recordings, whatever kind of file holds them. Imports nothing from sepray but the errors.
 
 A block is ``[channel, time]``, float32, or float64 where a channel's offset is so large that float32 would round its
 samples. Written files have the format of the recording that was read.
@@ -120,7 +120,7 @@ class Writer(Protocol):
 
 
 class Location(NamedTuple):
-    """Where the samples of a channel lie.
+    """Median and spread of the samples of a channel.
 
     Attributes:
         middle: their median.
@@ -151,7 +151,7 @@ class Recording(ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user should know of the recording, a line each."""
+        """Notes on the recording for the user, a line each."""
         return ()
 
     @property

@@ -99,7 +99,7 @@ def said_rate(header: Sequence[str]) -> float | None:
 
 
 def rate_below(lines: Sequence[str], start: int) -> tuple[float, tuple[str, ...], int] | None:
-    """Return what the first row of a table of one column says if it is the rate, below a line such as ``Sample rate``.
+    """Return the rate in the first row of a table of one column, where a line such as ``Sample rate`` is above it.
 
     Args:
         lines: lines of the file.
@@ -145,7 +145,7 @@ def naming_comment(named: Sequence[list[str]], columns: int, rises: bool) -> lis
 
 
 def empatica(lines: Sequence[str], start: int, separator: str | None, decimal: str) -> tuple[int, float] | None:
-    """Return what Empatica's header says, if a table has one.
+    """Return length and rate of Empatica's header, if a table has one.
 
     The header is two rows of numbers, the Unix time of the start and the rate, or a row with that time as a date and a
     row with the rate. Each row has the same cell for all columns.

@@ -65,7 +65,7 @@ _MARKS = (
 
 @dataclass(frozen=True)
 class Layout:
-    """How a table is written.
+    """Layout of a table in text: encoding, marks, header and columns.
 
     Attributes:
         encoding: encoding of the file's text.

@@ -1,4 +1,4 @@
-"""Adds to a network's input what is left of a mixture after its strongest heart's average beat is subtracted.
+"""Adds the residual of a mixture to a network's input: the mixture without its strongest heart's average beat.
 
 A fetal beat under a maternal R peak, or a twentieth as high, is hard to see beside it. So a task may ask for the usual
 first step of fetal ECG (``Signal.template``): the networks get, beside each channel of the mixture, the residual of
@@ -43,7 +43,7 @@ def network_input(mixture: Tensor, signal: Signal) -> Tensor:
 
 
 def strongest_beats(mixture: Tensor, rate: float) -> Tensor:
-    """Return when the strongest heart beats, ``[batch, beat]`` in seconds; NaN where an item has fewer than others.
+    """Return the strongest heart's beats, ``[batch, beat]`` in seconds; NaN where an item has fewer than others.
 
     Beats are maxima of the energy in the band of QRS complexes, of all channels together. They are at least 0.8 of the
     shortest interval apart, and not far below the strongest beats.

@@ -15,14 +15,14 @@ from .time_cells import EXACT_DIGITS, named_unit, number, time_of, words
 
 _ROUNDING = 1e-3  # relative error of a rate: times are printed with few digits, and models do not mind a thousandth
 _STEPS_FOR_MEDIAN = 4096
-_LATEST = 1e30  # in any unit
+_LATEST = 1e30  # latest time, in any unit
 _MOST_UNEVEN = 0.01  # share of uneven steps beyond which the times give no rate
-_MOST_GAPS = 0.1  # the same for gaps of missing samples, which are nearly whole numbers of steps
+_MOST_GAPS = 0.1  # likewise the share of gaps of missing samples, which are nearly whole numbers of steps
 _NEARLY_WHOLE = 0.2  # of a step
 _MOST_FALLS = 0.25  # largest share of falls of a clock that is set back now and then, or read late
 _MOSTLY_EVEN = 0.75  # least share of even steps in a column that is named as a time and falls now and then
 _STRAIGHT = 0.7  # least rise of such a clock from start to end, as a share of all its steps up and down
-_FEWEST_STEPS = 8  # by which such a clock is told
+_FEWEST_STEPS = 8  # least number of steps by which such a clock is told
 _FEWEST_OF_PARTS = 16  # steps by which a column is seen to start again
 _GREAT_FALL = (4.0, 8.0)  # steps: a clock that falls by more starts again and is not read late; second: uneven steps
 _MOST_PARTS = 2  # falls of times beyond which a column without a name may as well be a lead
@@ -87,7 +87,7 @@ class Stamps:
     _even_sum: float = 0.0
     _steps: int = 0
     _gaps: int = 0
-    _whole_gaps: int = 0  # of nearly whole numbers of steps
+    _whole_gaps: int = 0  # gaps of nearly whole numbers of steps
     _counted: int = 0
     _apart: list[int] = field(default_factory=list)  # least and most steps from one gap to the next
     _gap_at: int = 0
@@ -147,24 +147,24 @@ class Stamps:
 
     @property
     def rises(self) -> bool:
-        """Whether the times never fall, and end later than they begin."""
+        """Say whether the times never fall, and end later than they begin."""
         return not self.broken and not self.falls and self._first is not None and self._last > self._first
 
     @property
     def is_signal(self) -> bool:
-        """Whether a column without a name that tells is surely a channel: it falls, and holds plain numbers."""
+        """Say whether a column whose name does not tell is surely a channel: it falls, and holds plain numbers."""
         maybe = self.textual or self.wraps or self.mostly_rises or self._falls >= 0.9 * self._steps
         of_parts = self._steps >= _FEWEST_OF_PARTS and _RISES_FOR_A_FALL * self._falls <= self._steps
         return self.falls and not (maybe or of_parts)
 
     @property
     def wraps(self) -> bool:
-        """Whether the times are whole numbers that nearly always rise by 1, and fall: a counter that begins again."""
+        """Say whether whole numbers nearly always rise by 1, and fall: a counter that begins again."""
         return not (self.broken or self.textual) and self.whole and self.falls and self.ones >= 0.9 * self._steps
 
     @property
     def starts_again(self) -> bool:
-        """Whether the times rise evenly except for a few great falls: they have several parts, or few bits.
+        """Say whether the times rise evenly except for a few great falls: they have several parts, or few bits.
 
         The steps up need only be of about one size, as those of a coarse clock, of a clock that is read late, or of
         numbers of packets.
@@ -182,7 +182,7 @@ class Stamps:
 
     @property
     def may_be_lead(self) -> bool:
-        """Whether times that often start again may be a signal: counters do so after a power of ten or two."""
+        """Say whether times that often start again may be a signal: counters do so after a power of ten or two."""
         if self.falls_evenly:
             return self._steps - self._falls - self.repeats > _MOST_PARTS
         if self.textual or self.is_stamp or not self.starts_again or self._falls <= _MOST_PARTS:
@@ -200,46 +200,46 @@ class Stamps:
 
     @property
     def mostly_rises(self) -> bool:
-        """Whether the times fall now and then, and mostly rise: those of a clock that is set back, or read unevenly."""
+        """Say whether the times mostly rise, with some falls: a clock that is set back, or read unevenly."""
         if self.broken or self._first is None or self._steps < _FEWEST_STEPS or self.wraps:
             return False
         return self._falls <= _MOST_FALLS * self._steps and self._last - self._first > _STRAIGHT * self._way
 
     @property
     def counts_down(self) -> bool:
-        """Whether the times are whole numbers that nearly always fall by 1."""
+        """Say whether the times are whole numbers that nearly always fall by 1."""
         return self.whole and not (self.broken or self.textual) and self.minus_ones >= max(2, 0.9 * self._steps)
 
     @property
     def falls_evenly(self) -> bool:
-        """Whether nearly all times are earlier than the one before by the same step: a clock that counts down."""
+        """Say whether nearly all times are earlier than the one before by the same step: a clock that counts down."""
         self._settle()
         return not self.broken and (self._usual or 0.0) < 0 and self._even >= 0.9 * self._steps >= 0.9 * _FEWEST_STEPS
 
     @property
     def is_constant(self) -> bool:
-        """Whether all times are the same."""
+        """Say whether all times are the same."""
         return not self.broken and 0 < self._steps == self.repeats
 
     @property
     def is_stamp(self) -> bool:
-        """Whether the first time has the size of a Unix stamp."""
+        """Say whether the first time has the size of a Unix stamp."""
         return (self._first or 0.0) >= _UNIX[-1][0]
 
     @property
     def is_even(self) -> bool:
-        """Whether nearly all times rise, and nearly all steps are alike."""
+        """Say whether nearly all times rise, and nearly all steps are alike."""
         self._settle()
         return (self.rises or self.mostly_rises) and self._even >= 0.9 * self._steps
 
     @property
     def is_ramp(self) -> bool:
-        """Whether all steps are alike and go up."""
+        """Say whether all steps are alike and go up."""
         return self.is_even and self._even == self._steps
 
     @property
     def is_clock(self) -> bool:
-        """Whether a column that is named as a time holds times: they rise, start again, run down or stand still.
+        """Say whether a column that is named as a time holds times: they rise, start again, run down or stand still.
 
         A column with a cell that is no time is judged by the times before it.
         """
@@ -251,7 +251,7 @@ class Stamps:
 
     @property
     def counts(self) -> bool:
-        """Whether the times are whole numbers that mostly rise by 1, without a stated unit, and are no Unix stamps."""
+        """Say whether whole numbers mostly rise by 1, without a stated unit, and are no Unix stamps."""
         self._settle()
         return not (self.broken or self.textual) and self.whole and self._usual == 1 and self._unit() is None
 
@@ -320,14 +320,14 @@ class Stamps:
 
     @property
     def _are_packets(self) -> bool:
-        """Whether gaps are as frequent as between packets, or have about as many times between them."""
+        """Say whether gaps are as frequent as between packets, or have about as many times between them."""
         share, most = _FREQUENT
         alike = self._gaps > 2 and self._apart[1] <= _ALIKE * self._apart[0]
         return alike or self._gaps > max(2, min(share * self._steps, most))
 
     @property
     def _uneven(self) -> bool:
-        """Whether the steps give no rate: too many are gaps, or neither the usual step nor gaps of whole steps.
+        """Say whether the steps give no rate: too many are gaps, or neither the usual step nor gaps of whole steps.
 
         Where the clock may be coarse, fewer gaps are enough: its ticks are a power of ten apart, and the gaps come as
         evenly as can be.

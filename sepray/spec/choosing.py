@@ -1,4 +1,4 @@
-"""How the champion of a study with several objectives is chosen, as its flag ``--choose`` names it.
+"""Rules by which the champion of several objectives is chosen, as the flag ``--choose`` names them.
 
 Objectives of different units have no common mean. So the finalists are trials of the Pareto front, which no other trial
 beats in every objective. A rule that the user names says which of these trials is best:
@@ -63,7 +63,7 @@ class Rule:
 
 
 def check(choose: Sequence[str]) -> None:
-    """Refuse what cannot be a rule, whatever the objectives are.
+    """Refuse texts that cannot be a rule, whatever the objectives are.
 
     Raises:
         UsageError: there is no such rule, or a weight is no number from 0 on.

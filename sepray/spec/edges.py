@@ -1,4 +1,4 @@
-"""Settings at an edge of their range: what is better may lie beyond it."""
+"""Finds settings at an end of their searched range, beyond which better values may lie."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class RunOptions:
     on_finish: Annotated[str, tyro.conf.arg(metavar="COMMAND", help_behavior_hint="")] = ""
     """Shell command to run at the end, however the study ends. Variables SEPRAY_... tell it the results."""
     permitted: Annotated[Permissions, tyro.conf.arg(name="")] = field(default_factory=Permissions)
-    """What a study's driver may do that it otherwise refuses."""
+    """Permissions for what a study's driver otherwise refuses to do."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,12 @@ def with_budget(spec: StudySpec, full: StudySpec | None, arguments: Sequence[str
 
 
 def parse(spec: StudySpec, arguments: Sequence[str] | None = None) -> StudySpec:
-    """Return the study with the command line's changes; what else ``parse_command`` returns is left out."""
+    """Return the study with the command line's changes, without the options that ``parse_command`` returns too."""
     return parse_command(spec, arguments)[0]
 
 
 def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tuple[StudySpec, StudyOptions, Changes]:
-    """Return the study with the command line's changes, what is to be done with it, and what has changed it.
+    """Return the study with the command line's changes, the options of the command, and the flags that changed it.
 
     Args:
         spec: the study as its file gives it.
@@ -130,7 +130,7 @@ def parse_command(spec: StudySpec, arguments: Sequence[str] | None = None) -> tu
 
 
 def description(documented: type) -> str:
-    """Return what the help of a study or a comparison begins with: its docstring, without the part for Python."""
+    """Return the beginning of a study's or a comparison's help: its docstring, without the part for Python."""
     text = cleandoc(documented.__doc__ or "").partition("\n\nFields of the four parts")[0]
     return f"{described(text)}\n{EXIT_STATUS}"
 

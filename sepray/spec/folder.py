@@ -1,4 +1,4 @@
-"""Where the files of a study lie, and the lock that keeps a second driver out."""
+"""The folder of a study's files, and the lock that keeps a second driver out."""
 
 from __future__ import annotations
 

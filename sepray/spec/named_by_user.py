@@ -22,7 +22,7 @@ _HARMLESS = "random"  # a sampler
 
 
 def remember(separator: Any, task: Any, sampler: str, address: str, tracking_uri: str) -> None:
-    """Remember what a study that this user starts names.
+    """Remember the modules, clusters and servers that a study of this user names.
 
     Args:
         separator: configuration of the separator.
@@ -47,7 +47,7 @@ def usable(stored: Mapping[str, Any]) -> dict[str, Any]:
     values = dict(stored)
     sampler, address = str(values.get("sampler", "")), str(values.get("address") or "")
     if ":" in sampler and not _is_known_sampler(sampler):
-        values["sampler"] = _HARMLESS  # which matters only to a study that goes on
+        values["sampler"] = _HARMLESS  # the sampler matters only to a study that goes on
     if address and not is_named_cluster(address):
         values["address"] = None
     return values
@@ -62,7 +62,7 @@ def _is_known_sampler(sampler: str) -> bool:
 
 def is_named_cluster(address: str) -> bool:
     """Say whether a command or the environment of this user has named a Ray cluster."""
-    if address in (os.environ.get("RAY_ADDRESS"), "local"):  # the latter is no cluster: Ray is started here
+    if address in (os.environ.get("RAY_ADDRESS"), "local"):  # "local" is no cluster: Ray is started here
         return True
     told = mask(address)
     leads_there = told == address or (endpoint(address) is not None and endpoint(told) == endpoint(address))
@@ -70,7 +70,7 @@ def is_named_cluster(address: str) -> bool:
 
 
 def endpoint(address: str) -> tuple[str, ...] | None:
-    """Return where an address leads: scheme, user, host, port, path and query, without passwords.
+    """Return the endpoint of an address: scheme, user, host, port, path and query, without passwords.
 
     None where programs could disagree about the host: it cannot be parsed, or there is an ``@`` after it, a backslash
     or a control character.

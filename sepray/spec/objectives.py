@@ -1,4 +1,4 @@
-"""What a study optimises, as its flag ``--objective`` names it: ``[SOURCE/]MEASURE[:each][:min|:max]``."""
+"""Objectives of a study, as its flag ``--objective`` names them: ``[SOURCE/]MEASURE[:each][:min|:max]``."""
 
 from __future__ import annotations
 

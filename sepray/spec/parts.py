@@ -1,4 +1,4 @@
-"""What studies and comparisons share: budget, search, resources and stores, each a group of command-line flags."""
+"""Parts of studies and comparisons: budget, search, resources and stores, each a group of command-line flags."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def default_storage() -> str:
 
 @dataclass(frozen=True)
 class Budget:
-    """How much is trained."""
+    """Amount of training."""
 
     trials: int = 24
     """Total number of trials of the search, among them the published settings that it tries first."""
@@ -49,7 +49,7 @@ class Budget:
     """Number of new random seeds on which each finalist, or arm, is trained again. 0: three, or in a study with arms as
     many as a claim at the 5% level needs."""
     reference_budget: str = published_settings.STUDY
-    """How long the published settings are trained for their rows of the final table. study: as long as a
+    """Training of the published settings for their rows of the final table. study: as long as a
     trial, and the search tries them too. published: for the epochs of their paper. none: they are not trained and have
     no rows."""
 
@@ -77,7 +77,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Search:
-    """Which settings are tried, and which trials are stopped early."""
+    """Choice of the settings that are tried, and of the trials that are stopped early."""
 
     sampler: str = "tpe"
     """Optuna sampler: tpe, random, gp, cmaes, nsgaii, qmc, ... or the name of any sampler class."""
@@ -118,7 +118,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Resources:
-    """Where trials run, and with how many CPUs and GPUs."""
+    """Machines that trials run on, and the CPUs and GPUs of a trial."""
 
     concurrency: int = 0
     """Number of trials at once; 0 for as many as the CPUs (or GPUs) allow."""
@@ -178,7 +178,7 @@ class Resources:
 
 @dataclass(frozen=True)
 class Stores:
-    """Where trials, runs, models, checkpoints and data are kept."""
+    """Stores of trials, runs, models, checkpoints and data."""
 
     storage: Annotated[
         str, tyro.conf.arg(help_behavior_hint="(default: $SEPRAY_STORAGE, else sqlite:///optuna.db)")
@@ -189,7 +189,8 @@ class Stores:
     storage_path: str = "sepray-results"
     """Folder, shared file system or object store (URI) for checkpoints; reports are in its subfolder NAME."""
     cache: Annotated[str | Path, tyro.conf.arg(metavar="FOLDER|URI")] = Path("~/.cache/sepray")
-    """Folder or object store (URI) for generated and decoded data; of one each machine has a folder for its copies."""
+    """Folder or object store (URI) for generated and decoded data. With an object store, each machine keeps copies in a
+    folder of its own."""
     checkpoint_seconds: float = 10.0
     """Seconds between checkpoints of a trial. A crash costs this much training and one epoch at most."""
     shared: bool = False
@@ -248,7 +249,7 @@ class Changeable:
     """Base of studies and comparisons, whose fields and those of their parts can be changed alike."""
 
     def changed(self, **fields: Any) -> Self:
-        """Return the same with other values of some fields, those of the parts among them: ``changed(trials=6)``."""
+        """Return a copy with other values of some fields, those of the parts among them: ``changed(trials=6)``."""
         return replace(self, **fields)  # type: ignore[type-var] # both are dataclasses
 
 

@@ -9,7 +9,7 @@ from .field_types import FieldError, require_names
 
 PUBLISHED, STUDY, NONE = "published", "study", "none"
 BUDGETS = (PUBLISHED, STUDY, NONE)
-"""What ``--reference-budget`` takes."""
+"""Values of ``--reference-budget``."""
 
 
 def check_budget(value: str) -> None:

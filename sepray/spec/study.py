@@ -61,7 +61,7 @@ class StudySpec(Changeable):
     reference_points: Given = field(default_factory=dict)
     """Published settings by name, tried first and never stopped early (``reference_budget``)."""
     reference_epochs: Given = field(default_factory=dict)
-    """Name of published settings -> epochs that their paper trains them for; a name is left out where it is silent."""
+    """Name of published settings -> epochs that their paper trains them for; no entry where the paper is silent."""
     controls: Given = field(default_factory=dict)
     """Changes to the best settings, by name, that are trained beside them for the final table."""
     arms: Given = field(default_factory=dict)
@@ -75,8 +75,8 @@ class StudySpec(Changeable):
     """Metrics to optimise on validation, several for a Pareto front: relative_l2 (mean over sources),
     fetal/si_sdr:max (one source, and its direction) or relative_l2:each (one per source)."""
     choose: tuple[str, ...] = (choosing.KNEE,)
-    """How the champion is chosen from the Pareto front of several objectives: knee; the name of an objective, whose
-    best is taken; or weights and a number for each objective."""
+    """Rule that chooses the champion from the Pareto front of several objectives: knee; the name of an objective, whose
+    best trial is taken; or weights and a number for each objective."""
     start: str = ""
     """Initial model, with whose weights every training begins: pretrained:ecg, models:/NAME@champion or a folder. It
     has a row of the final table as it is, without further training. Empty: random weights."""
@@ -84,13 +84,13 @@ class StudySpec(Changeable):
     """Random seed of the sampler, of all trials, and of which items give unpaired samples. A study that goes on has the
     seed that it was begun with."""
     budget: BudgetFlags = field(default_factory=Budget)
-    """How much is trained."""
+    """Amount of training."""
     search: SearchFlags = field(default_factory=Search)
-    """Which settings are tried, and which trials are stopped early."""
+    """Choice of the settings that are tried, and of the trials that are stopped early."""
     resources: ResourcesFlags = field(default_factory=Resources)
-    """Where trials run, and with how many CPUs and GPUs."""
+    """Machines that trials run on, and the CPUs and GPUs of a trial."""
     stores: StoresFlags = field(default_factory=Stores)
-    """Where trials, runs, models, checkpoints and data are kept."""
+    """Stores of trials, runs, models, checkpoints and data."""
 
     def __new__(cls, *positional: Any, **fields: Any) -> Self:
         """Refuse unknown fields with the nearest known one, before Python finds that others are missing."""
@@ -142,7 +142,7 @@ class StudySpec(Changeable):
         values |= {name: with_python_numbers(values[name]) for name in GIVEN}
         require_own_types(values)
         self.__dict__.update(values)
-        # Through their descriptors: they may be names, which are resolved later.
+        # Set by their descriptors: separator and task may be names, which are resolved later.
         object.__setattr__(self, "separator", separator)
         object.__setattr__(self, "task", task)
         if self.budget.trials < 1:
@@ -217,7 +217,7 @@ class StudySpec(Changeable):
         return "-".join(key(config).replace("_", "-") for config in (self.separator, self.task))
 
     def objectives(self, signal: Signal) -> tuple[Objective, ...]:
-        """Return what is optimised.
+        """Return the objectives.
 
         Raises:
             UsageError: an unknown metric or source, a metric that is not defined for it, or one that is there twice.

@@ -39,12 +39,12 @@ class TableOptions:
     seed: int = 0
     """Random seed."""
     resources: ResourcesFlags = field(default_factory=Resources)
-    """Where trials run, and with how many CPUs and GPUs."""
+    """Machines that trials run on, and the CPUs and GPUs of a trial."""
     stores: StoresFlags = field(default_factory=Stores)
-    """Where trials, runs, models, checkpoints and data are kept."""
+    """Stores of trials, runs, models, checkpoints and data."""
 
     permitted: Annotated[Permissions, tyro.conf.arg(name="")] = field(default_factory=Permissions)
-    """What the studies may do that they otherwise refuse."""
+    """Permissions for what the studies otherwise refuse to do."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""

@@ -38,13 +38,13 @@ class Chosen:
 
     @property
     def is_short(self) -> bool:
-        """Whether it is the short form."""
+        """Say whether this is the short form."""
         return self.length == MINUTES
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Why a part is not run, in words."""
+    """Reason why a part is not run, in words."""
 
     reason: str
 
@@ -154,7 +154,7 @@ def _module(row: Row) -> str:
 
 
 def _objective(measures: Sequence[str]) -> str:
-    """Return what validation chooses by: a measure of the table that is quick enough for every epoch, else SI-SDR."""
+    """Return the objective that validation chooses by: a quick measure of the table, else SI-SDR."""
     quick = [measure for measure in measures if measure in OBJECTIVES]
     if "relative_l2" in quick:  # the norm that the CASS paper records after every epoch
         return "relative_l2"
@@ -169,7 +169,7 @@ def epochs_words(table: Table, row: Row, chosen: Chosen) -> str:
 
 
 def label(table: Table, part: Part, chosen: Chosen) -> str:
-    """Return what stands above every output of a part: which form it is, of how much, and on which data."""
+    """Return the label above every output of a part: its form, the amount of training, and the data."""
     form, data = chosen.form, data_of(part, chosen)
     paper = sorted({n for n in table.paper_epochs.values() if n != form.max_epochs})
     epochs = plural(form.max_epochs, "epoch") + (

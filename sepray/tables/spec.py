@@ -33,12 +33,12 @@ class Row:
 
     @property
     def name(self) -> str:
-        """Its name in the comparison, and at the end of its study's."""
+        """Name of the row in the comparison, and at the end of the name of its study."""
         return separators_flag.slug(self.label).replace(".", "-")  # a dot ends an owner in --settings
 
     @property
     def entry(self) -> str:
-        """What ``--separators`` is given."""
+        """Entry of ``--separators`` for the row."""
         return f"{self.name}={self.separator}"
 
 
@@ -95,7 +95,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Form:
-    """How much is trained, in one of the table's two forms.
+    """Amount of training, in one of the table's two forms.
 
     Attributes:
         max_epochs: epochs of every training.

@@ -266,7 +266,7 @@ QUICK = Config(
     test_recordings=20,
     recording_seconds=7.0,
 )
-"""For a study of minutes on two cores: recordings of half the length, more of them for the test."""
+"""Configuration for a study of minutes on two cores: recordings of half the length, more of them for the test."""
 DEBUG = Config(
     train=24,
     validation=8,

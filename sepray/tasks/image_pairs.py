@@ -63,7 +63,7 @@ class Config:
     size: int = 64
     """Height and width of an image in pixels."""
     colour: bool = True
-    """Whether images have three channels (red, green, blue) instead of one (grey)."""
+    """Give images three channels (red, green, blue) instead of one (grey)."""
     part: Literal["whole", "left", "right"] = "whole"
     """Part of each picture that is used: all of it, or its left or right half."""
     skip_bad: bool = False

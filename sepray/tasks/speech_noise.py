@@ -103,7 +103,7 @@ class Config:
         return self._data().load(cache)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
-        """Return for each split the digests of its recordings (with the stretch, where that is not all of one)."""
+        """Return for each split the digests of its recordings (with the stretch, where a piece is a part of one)."""
         return self._data().recordings(cache)
 
     def _data(self) -> TwoFolders:

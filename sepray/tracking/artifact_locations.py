@@ -1,4 +1,4 @@
-"""Checks the places that MLflow names for files: a database that others may write to could name any folder and host.
+"""Checks locations that MLflow names for files: a database that others may write to could name any folder and host.
 
 MLflow sends its login (``MLFLOW_TRACKING_PASSWORD``, ``MLFLOW_TRACKING_TOKEN``) to whichever host an experiment, a run
 or a version of a model names for its files, even if it only reads them.

@@ -53,7 +53,7 @@ class ExpectedRun:
 
 @dataclass
 class Reconciled:
-    """What a reconciliation changed; all counts are 0 and all lists empty if nothing was missing.
+    """Changes of a reconciliation; all counts are 0 and all lists empty if nothing was missing.
 
     Attributes:
         delivered: number of operations that were waiting in the outbox.

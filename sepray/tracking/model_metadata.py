@@ -94,7 +94,7 @@ def _size(value: Any, known: dict[int, float]) -> float:
 
 
 def wrong(metadata: Mapping[str, Any]) -> str | None:
-    """Return what sepray cannot have written, a key or a few words; None if there is nothing like that.
+    """Return the first key that sepray cannot have written so, or a few words; None if there is none.
 
     A missing value is not wrong: older versions wrote fewer. YAML has dates, sets and the like, which are not JSON.
     They are wrong wherever they stand, because the signature is over the JSON of the metadata.

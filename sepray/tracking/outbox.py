@@ -83,7 +83,7 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class KnownRun:
-    """What the outbox knows of a run; without an id, its creation was begun, and may or may not have happened."""
+    """A run as the outbox knows it; without an id, its creation was begun, and may or may not have happened."""
 
     run_id: str | None
     experiment_id: str | None
@@ -220,7 +220,7 @@ class Outbox:
         return count
 
     def run(self, key: RunKey) -> KnownRun | None:
-        """Return what is known of a run; None if its creation was never begun."""
+        """Return a run as the outbox knows it; None if its creation was never begun."""
         rows = self._query(
             "SELECT run_id, experiment_id, status FROM runs WHERE study = ? AND label = ?", key.study, key.label
         )

@@ -108,7 +108,7 @@ def _plain_number(value: object) -> bool | int | float:
     number = python_number(value)
     if number is value:
         raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
-    return number  # type: ignore[no-any-return] # which of them depends on the value
+    return number  # type: ignore[no-any-return] # the type depends on the value
 
 
 def is_whole(folder: Path) -> bool:
@@ -164,7 +164,7 @@ def _without_lists_of_modules() -> Iterator[None]:
     name a distribution.
     """
     utils, name = importlib.import_module("mlflow.utils.requirements_utils"), "_MODULES_TO_PACKAGES"
-    if getattr(utils, name, {}) is not None:  # another version of MLflow, or the list is there already
+    if getattr(utils, name, {}) is not None:  # this MLflow has no such list, or has made it already
         yield
         return
     setattr(utils, name, {})

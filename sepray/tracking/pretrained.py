@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # brings torch
     from .loader import SeparationModel
 
 PREFIX = "pretrained:"
-"""Beginning of their addresses."""
+"""Beginning of the addresses of models that come with sepray."""
 DESCRIPTION, DATA, CARD = "model.json", "separator", "README.md"
 """Files and folder of a model."""
 FOLDER = Path(__file__).parents[1] / "pretrained"

@@ -104,7 +104,7 @@ def package_data(files: Iterable[str]) -> dict[Path, Path]:
 
 
 def rewritten(path: Path, own: Iterable[str], package: str) -> bytes:
-    """Return what a source file is in a copied package: UTF-8, and its absolute imports lead to other copied files.
+    """Return a source file as it is in a copied package: UTF-8, and its absolute imports lead to other copied files.
 
     A file with errors is copied as it is.
 
@@ -335,7 +335,7 @@ def _text(path: Path) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _import_statements(text: str) -> tuple[ast.Import | ast.ImportFrom, ...]:
-    """Return the import statements anywhere in a source file's text; a study reads the same files several times."""
+    """Return the import statements anywhere in a source file's text; results are kept, as texts are read repeatedly."""
     return tuple(node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom))
 
 

@@ -116,7 +116,7 @@ class Draws:
         return moved([phase.draw(batch, self._generator) if phase.draw else {}], [self._device])[0]
 
     def _choose(self, index: Tensor | None = None) -> Tensors:
-        """Return what a batch depends on; without an index, of items drawn at random."""
+        """Return the draws that a batch depends on; without an index, those of items drawn at random."""
         if index is None:
             index = torch.randint(self._items, (self._size,), generator=self._generator)
         return augmentation.draws(self._data, index, self._how, self._supervision, self._generator)

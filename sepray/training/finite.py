@@ -58,7 +58,7 @@ class FiniteLosses:
         self._updates.append((phase, step, list(parts)))
 
     def _space(self, count: int) -> Tensor:
-        """Return where the next values go."""
+        """Return the memory for the next values."""
         if self._used[-1] + count > len(self._blocks[-1]):
             self._blocks.append(torch.empty(max(BLOCK, count), dtype=torch.bool, device=self.found.device))
             self._used.append(0)

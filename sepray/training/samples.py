@@ -1,4 +1,4 @@
-"""Which training items give the mixtures, and which the samples, of a separator that learns from unpaired samples.
+"""Divides training items into those that give mixtures and those that give samples, for unpaired training.
 
 What makes samples unpaired is that they are in none of the mixtures. So the recordings that items were cut from
 (``Split.units``) are divided at random: mixtures are of some, samples of the others. The sources of a mixture of
@@ -59,7 +59,7 @@ def divide(split: Split, generator: torch.Generator) -> Division:
 
 
 def shared_parts(split: Split) -> tuple[int, ...]:
-    """Return the parts of the items' units that are the same recording in all items, so that they cannot be divided."""
+    """Return the numbers of parts of the units that are one recording in all items, so that they cannot be divided."""
     if split.units is None:
         return ()
     return tuple(k for k, column in enumerate(zip(*split.units, strict=True)) if len(set(column)) < 2)

@@ -21,7 +21,7 @@ from .finite import FiniteLosses, NonFiniteLossError
 from .functional import phase_parameters
 
 PREPARED_BYTES = 1 << 28
-"""Bytes of the items of large data that a separator measures what it needs from."""
+"""Bytes of items of large data that a separator's ``prepare`` is given."""
 
 
 def build(config: SeparatorConfig, signal: Signal, seed: int) -> Separator:

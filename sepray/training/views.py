@@ -171,7 +171,7 @@ def _sources(sources: Tensor, items: Sequence[Tensor], new: New) -> Tensor:
 
 
 def _pairs_and_rest(split: Split, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Split]:
-    """Return the numbers of the items that come with their sources, those of the others, and these without values."""
+    """Return the numbers of items with their sources, the numbers of the others, and the others without values."""
     count = round(fraction * len(split))
     if not 0 < count <= len(split) - 2:
         empty = "no item with its sources" if count <= 0 else "fewer than two items without their sources"

@@ -67,7 +67,7 @@ class MixtureConfig(Protocol):
 
     @property
     def skip_bad(self) -> bool:
-        """Whether recordings that cannot be used are left out."""
+        """Say whether recordings that cannot be used are left out."""
         ...
 
     @property
@@ -162,7 +162,7 @@ def cropped_plan(
     left_out: Sequence[str],
     fill: Callable[[Mapping[str, Array]], None],
 ) -> Plan:
-    """Return how to make the items of a task of recordings; the plan's facts name the recordings.
+    """Return the plan by which the items of a task of recordings are made; the plan's facts name the recordings.
 
     Training items are ``config.stretch`` times as long as the others, or as long as the shortest training piece.
 
@@ -187,7 +187,7 @@ def cropped_plan(
 
 
 def recordings_of(entry: Entry) -> dict[str, tuple[str, ...]]:
-    """Return for each split what identifies its recordings, from an entry made by ``cropped_plan``."""
+    """Return for each split the identities of its recordings, from an entry made by ``cropped_plan``."""
     return {split: tuple(identities) for split, identities in entry.facts["recordings"].items()}
 
 
@@ -268,7 +268,7 @@ def fill_from_pairs(
 
 
 class SplitUnits(NamedTuple):
-    """What items were cut from.
+    """Units that the items of a task were cut from.
 
     Attributes:
         by_split: ``Split.units`` of each split.

@@ -14,7 +14,7 @@ from ..cache import Kept, Plan, kept_files
 from .splitting import Track
 
 SYNTHESISED = ":synthesised:"
-"""Given in place of a folder: small files in its layout are made in the cache (for tests, or to try a task)."""
+"""Word in place of a folder: small files in the folder's layout are made in the cache, for tests or to try a task."""
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".au", ".w64", ".rf64", ".caf")
 """Suffixes of the files that are taken for recordings."""
@@ -158,7 +158,7 @@ def refuse_unusable(problems: Sequence[str], skip_bad: bool, usable: int, least:
 
 
 def report_left_out(facts: Mapping[str, Any]) -> None:
-    """List on stderr what ``--task.skip-bad`` has left out, from an entry's facts."""
+    """List on stderr the recordings that ``--task.skip-bad`` has left out, from an entry's facts."""
     for line in facts["left_out"]:
         print(f"left out: {escape_controls(line)}", file=sys.stderr)
 

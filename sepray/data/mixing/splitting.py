@@ -169,7 +169,7 @@ def _usable(pieces: Iterable[Piece], item: tuple[int, int], problems: list[str])
 
 
 def partition(names: Iterable[str], validation: int, test: int, seed: int) -> dict[str, list[str]]:
-    """Return the names of each split: so many for validation and test, drawn at random, and the rest for training."""
+    """Return the names of each split: given numbers for validation and test, drawn at random, the rest for training."""
     order = sorted(names)
     np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(len(SPLITS),))).shuffle(order)
     cuts = {"test": order[:test], "validation": order[test : test + validation], "train": order[test + validation :]}
@@ -177,7 +177,7 @@ def partition(names: Iterable[str], validation: int, test: int, seed: int) -> di
 
 
 def share_of(count: int, fraction: float) -> int:
-    """Return how many of ``count`` a fraction is: at least one, and of three or more less than half."""
+    """Return the number that a share of ``count`` is: at least one, and of three or more less than half."""
     return max(1, min(round(count * fraction), (count - 1) // 2))
 
 

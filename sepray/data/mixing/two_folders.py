@@ -101,7 +101,7 @@ class TwoFolders:
         return mixtures.task_data(entry, self.sources, self.config.sample_rate, _units(entry), tracks=whole)
 
     def recordings(self, cache: Path) -> dict[str, tuple[str, ...]]:
-        """Return for each split the digests of its recordings (with the stretch, where that is not all of one)."""
+        """Return for each split the digests of its recordings (with the stretch, where a piece is a part of one)."""
         return mixtures.recordings_of(self._entry(cache))
 
     def _entry(self, cache: Path) -> Entry:

@@ -56,7 +56,7 @@ def tracks(
 
 
 def of_pieces(pieces: Sequence[Piece], sources: int, channels: int) -> Plan:
-    """Return how to make a track of each piece.
+    """Return the plan by which a track is made of each piece.
 
     Args:
         pieces: pieces, whose parts add up to the mixture; the first ``sources`` parts are the sources.
@@ -85,7 +85,7 @@ def of_pairs(
     most: int,
     unit_of: tuple[Mapping[str, str], Mapping[str, str]],
 ) -> Plan:
-    """Return how to make mono tracks, each of a whole piece of one source and as much of another source.
+    """Return the plan of mono tracks, each of a whole piece of one source and as much of another source.
 
     For the other source a piece is drawn at random, and read from a random place on; a shorter piece is repeated.
 
