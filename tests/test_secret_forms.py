@@ -1,7 +1,4 @@
-"""What looks like a secret is found by its form, in time that grows as the text does; all else stays."""
-
-import functools
-import time
+"""What looks like a secret is found by its form, also in long texts; all else stays."""
 
 import pytest
 
@@ -241,32 +238,20 @@ _PARTS = [
 ]
 
 
-def cpu_seconds(text: str) -> float:
-    before = time.process_time()
-    hide(text)
-    return time.process_time() - before
+# A text that took the cube of its length would take minutes with the shorter length, and the square with the longer
+# one. Then the time limit of a test ends it. No test asserts a time.
+_LENGTHS = [4_000, pytest.param(256_000, marks=[pytest.mark.slow, pytest.mark.timeout(60)])]
 
 
-def takes_no_more_than_its_length(text: str) -> bool:
-    """Whether a text takes at most forty times a log of its length (about ten at most; a square takes thousands)."""
-    return cpu_seconds(text) < 40 * max(seconds_of_a_log(len(text) // 1000), 0.01)
-
-
-@functools.cache
-def seconds_of_a_log(kilobytes: int) -> float:
-    return cpu_seconds("some words of a log, line 7\n" * (1000 * kilobytes // 28))
-
-
+@pytest.mark.parametrize("length", _LENGTHS)
 @pytest.mark.parametrize("part", _PARTS)
-def test_long_texts_take_no_more_than_their_length(part):
-    """Eight times the length takes eight times as long; a square would take 64 times."""
-    short, long = (part * (size // len(part)) + " :// = : %3D </ value _KEY ' -" for size in (4_000, 32_000))
-    most = 20 * max(min(cpu_seconds(short) for _ in range(3)), 1e-3)
-    assert any(cpu_seconds(long) < most for _ in range(2))
+def test_the_masking_of_a_long_text_ends(part, length):
+    hide(part * (length // len(part)) + " :// = : %3D </ value _KEY ' -")
 
 
+@pytest.mark.parametrize("length", _LENGTHS)
 @pytest.mark.parametrize("part", ["a://", "a://b:", "a://b:c/", "a://b:1/", "a://<b>:", "a://b?", "a://b@", "a"])
 @pytest.mark.parametrize("end", ["@", " @", "<@", "/@:"])
-def test_long_addresses_take_no_more_than_their_length(part, end):
+def test_the_masking_of_a_long_address_ends(part, end, length):
     """Each character was once looked at again from 2000 others."""
-    assert takes_no_more_than_its_length("://" + part * (60_000 // len(part)) + end)
+    hide("://" + part * (length // len(part)) + end)
