@@ -25,7 +25,7 @@ KEY = "objective"
 
 
 class Search(Protocol):
-    """What is replayed: proposes settings, hears of epochs and says which trials go on."""
+    """A search that is replayed: proposes settings, hears of epochs and says which trials go on."""
 
     def suggest(self) -> tuple[int, Mapping[str, float]]:
         """Return number and settings of the next trial to start, or of a paused one that goes on."""

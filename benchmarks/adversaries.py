@@ -1,4 +1,4 @@
-"""Whether adversaries help a measure that L2 does not see, where the posterior is ambiguous: pairs of short trainings.
+"""Tests in pairs of short trainings whether adversaries help a measure that L2 misses, for an ambiguous posterior.
 
     OMP_NUM_THREADS=1 python benchmarks/adversaries.py hidden        # fetal beats under the mother's QRS
     OMP_NUM_THREADS=1 python benchmarks/adversaries.py magnitude     # magnitudes, whose phase is the mixture's

@@ -1,4 +1,4 @@
-"""How well beats are found, by sepray's detector and by those of wfdb and NeuroKit2, on synthetic and real leads.
+"""Measures how well beats are found, by sepray, wfdb and NeuroKit2, on synthetic and real leads.
 
 Usage: python benchmarks/beats.py [--items 100] [--records FOLDER]
        python benchmarks/beats.py --faint [--items 1500] [--model pretrained:ecg]

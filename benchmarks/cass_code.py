@@ -90,7 +90,7 @@ def recording(piece: Path) -> Tensor:
 
 
 class Vae(nn.Module):
-    """Their generator: the mask of an image of 128 x 64, from a code."""
+    """The authors' generator: the mask of an image of 128 x 64, from a code."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class Vae(nn.Module):
 
 
 class Critic(nn.Module):
-    """Their discriminator, of an image of 128 x 64."""
+    """The authors' discriminator, of an image of 128 x 64."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class Critic(nn.Module):
 
 
 class Theirs:
-    """Their training: for each source in turn discriminator, encoder and decoder, each with a pass of its own."""
+    """The authors' training: for each source in turn discriminator, encoder and decoder, each with its own pass."""
 
     def __init__(self, seed: int, rate: float, adversary: bool) -> None:
         torch.manual_seed(seed)

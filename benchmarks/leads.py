@@ -1,4 +1,4 @@
-"""How well a fetus is found in several leads at once, by rules that join a model's estimates of each lead.
+"""Measures how well a fetus is found in several leads at once, by rules that join a model's estimates of each lead.
 
 Usage: python benchmarks/leads.py [--leads 4] [--items 640] [--model pretrained:ecg]
 

@@ -1,4 +1,4 @@
-"""What the driver of a study takes for many trials at once: CPU time, memory, and how late it hears of results.
+"""Measures a study's driver with many trials at once: CPU time, memory, and the delay with which it hears of results.
 
     python benchmarks/many.py --slots 64 1000
 

@@ -1,4 +1,4 @@
-"""How many metrics a second arrive in MLflow, and what telling them costs the driver.
+"""Measures the metrics a second that arrive in MLflow, and the driver's cost of telling them.
 
     python benchmarks/rate.py
     python benchmarks/rate.py --trials 64 --epochs 20 --uri http://127.0.0.1:5000     # a server that runs

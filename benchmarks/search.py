@@ -97,7 +97,7 @@ FULL_TRAININGS = (5, 15, 50)
 
 @dataclass
 class Replay:
-    """One search that was replayed.
+    """A search that was replayed.
 
     Attributes:
         until: epochs trained by all trials until the best was found; None where it was not.

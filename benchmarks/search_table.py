@@ -42,7 +42,7 @@ OBJECTIVE = "validation/relative_l2"
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What a table is about.
+    """The subject of a table: a separator on a task.
 
     Attributes:
         separator: name of the separator, and of its search space.

@@ -1,4 +1,4 @@
-"""Whether a baseline that moves as a breath does hides the fetus, and how far the level of training items moves.
+"""Tests whether a baseline that moves as a breath does hides the fetus, and how far the level of training items moves.
 
     python benchmarks/wander.py --recordings FOLDER
 

@@ -1,4 +1,4 @@
-"""What memory and start a trial's process takes on the machine, and what of it comes with torch and Ray alone.
+"""Measures memory and start of a trial's process on the machine, and the share of torch and Ray alone.
 
     python benchmarks/worker.py
     python benchmarks/worker.py --tree OTHER   # the last line alone, of another checkout's study

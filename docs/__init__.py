@@ -1,1 +1,1 @@
-"""What the documentation site is made of, beside its pages: the blocks that are drawn when it is built."""
+"""Blocks of the documentation site that are drawn when it is built, beside its pages."""

@@ -108,7 +108,7 @@ def measure_words(metric: str) -> str:
 
 @dataclass(frozen=True)
 class Objective:
-    """One value that a study optimises.
+    """An objective: a value that a study optimises.
 
     Attributes:
         key: name of the value in an epoch's results, e.g. ``"validation/fetal/relative_l2"``.

@@ -39,7 +39,7 @@ def has_bfloat16(flags: Collection[str]) -> bool:
 
 
 def _told(key: str) -> str:
-    """Return what Linux says of the first CPU under a key; empty if it says nothing."""
+    """Return the value that Linux gives for the first CPU under a key; empty if there is none."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -30,7 +30,7 @@ def check_dataclass(config: object) -> None:
 
 
 def check_config(config: object) -> None:
-    """Check what a separator's configuration must have beside ``build``.
+    """Check the attributes that a separator's configuration must have beside ``build``.
 
     Raises:
         UsageError: ``config`` is no dataclass, or ``batch_size`` or ``betas`` is missing or has no valid value.

@@ -54,7 +54,7 @@ def check_source_names(names: Sequence[str], what: str = "sources") -> None:
 
 
 def check_signal(signal: object, any_names: bool = False) -> None:
-    """Check what a task or a trained model says of its signals.
+    """Check what a task or a trained model states about its signals.
 
     Args:
         signal: a ``Signal``.

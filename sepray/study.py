@@ -190,7 +190,7 @@ def _remember(spec: StudySpec) -> None:
 
 
 def refuse_bad_input(spec: StudySpec) -> None:
-    """Refuse what cannot work: unknown names, folders without write access, servers that do not answer, missing GPUs.
+    """Refuse impossible input: unknown names, folders without write access, silent servers, missing GPUs.
 
     Raises:
         SeprayError: with the reason, in one line.

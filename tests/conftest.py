@@ -131,7 +131,7 @@ def _wait_for_no_disk(connection, _record):
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_state(tmp_path_factory):
-    """What sepray remembers for a user is kept apart from that of who runs the tests."""
+    """Keep the private lists of the tests apart from those of the user who runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield

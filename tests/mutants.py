@@ -67,7 +67,7 @@ context = ${{PYTEST_CURRENT_TEST-}}
 
 @dataclass
 class Task:
-    """What one child does: pytest on some files of its copy of the tree.
+    """The work of a child: pytest on some files of its copy of the tree.
 
     Attributes:
         subject: what it is done for.
@@ -298,7 +298,7 @@ def _lines(tree: Path, files: list[Path]) -> dict[str, dict[str, list[int]]]:
 
 
 class Map:
-    """Which tests reach which lines, and how long they take."""
+    """The lines that tests reach, and how long the tests take."""
 
     def __init__(
         self, root: Path, folder: Path, children: Children, limit: float, within: list[str], unit_only: bool
@@ -383,7 +383,7 @@ class Map:
 
 
 class Near:
-    """In place of a map: a mutant's tests are the module's own test file, then the other files of its folder.
+    """Stands in for a map: a mutant's tests are the module's own test file, then the other files of its folder.
 
     It needs no coverage run (of minutes a package), and asks for more: that a module's tests notice its mutants.
     """

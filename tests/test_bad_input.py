@@ -60,7 +60,7 @@ LIGHT = 200
 
 @dataclass(frozen=True)
 class Case:
-    """What is typed, and the one line that answers it; ``re:`` begins a regular expression."""
+    """A command that is typed, and the one line that answers it; ``re:`` begins a regular expression."""
 
     typed: str
     line: str
@@ -407,7 +407,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def names(place):
-    """What differs between machines, by its name in the table."""
+    """Return the texts that differ between machines, by their names in the table."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]

@@ -83,7 +83,7 @@ def startup():
 
 
 def test_cpu_time_is_the_processs_own_and_failures_are_told(startup, tmp_path):
-    """What a process sleeps or another one works is not counted."""
+    """Time in which a process sleeps, or another one works, is not counted."""
     working = "import time, pathlib; pathlib.Path('here').touch()\nwhile time.process_time() < 0.5: pass"
     assert 0.5 <= startup.cpu_seconds(["-c", working], tmp_path) < 1
     assert (tmp_path / "here").exists()
@@ -184,7 +184,7 @@ def test_detectors_that_raise_are_counted_beside_what_they_found(capsys):
 
 
 def test_threshold_of_faint_fetuses_is_that_of_few_true_ones(capsys):
-    """On fewer items than it was set on."""
+    """The benchmark runs on fewer items than the threshold was set on."""
     benchmark("beats").faint(300, None)
     printed = capsys.readouterr().out
     at = float(printed.split("2.5%: ")[1].split(",")[0])

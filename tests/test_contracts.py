@@ -1,4 +1,4 @@
-"""What a separator and a task are where they say nothing else."""
+"""Defaults of a separator and of a task that say nothing else."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What a process has imported at each of its stages: one process for all of them, because each import takes seconds."""
+"""Modules that a process has imported at each of its stages: one process for all, because an import takes seconds."""
 
 import json
 import subprocess

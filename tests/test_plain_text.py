@@ -51,7 +51,7 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\u2
 
 
 def printed(renderable, **options):
-    """What a terminal with colours gets."""
+    """Return the text that a terminal with colours gets."""
     console = PlainConsole(file=io.StringIO(), width=400, force_terminal=True, color_system=None, **options)
     console.print(renderable)
     return console.file.getvalue()

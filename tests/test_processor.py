@@ -1,4 +1,4 @@
-"""What is known of the machine's CPU."""
+"""Facts about the machine's CPU."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What looks like a secret is found by its form, also in long texts; all else stays."""
+"""Texts that look like secrets are found by their form, also in long texts; all else stays."""
 
 import pytest
 

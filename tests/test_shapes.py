@@ -1,4 +1,4 @@
-"""Whether JSON values have the form of a type."""
+"""The check of whether JSON values have the form of a type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed is locked and hashed, no file names an index, and nothing becomes root unasked."""
+"""Everything installed is locked and hashed, no file names an index, and nothing becomes root unasked."""
 
 import contextlib
 import os
@@ -78,7 +78,7 @@ def test_no_file_names_the_host_of_an_index():
 
 
 def test_list_of_what_a_release_is_made_of_names_no_index():
-    """What cyclonedx-py writes of a lock without an index: it guesses one, and puts the digests beside it."""
+    """From a lock without an index, cyclonedx-py writes a guessed index, and puts the digests beside it."""
     digests = [{"alg": "SHA-256", "content": "ab" * 32}, {"alg": "SHA-256", "content": "cd" * 32}]
     guessed = {"type": "distribution", "url": "https://an.index/simple/torch/", "hashes": digests}
     home = {"type": "website", "url": "https://home.example"}

@@ -1,4 +1,4 @@
-"""What the wheel holds, and that sepray works where nothing else of the repository is."""
+"""The content of the wheel; sepray works where nothing else of the repository is."""
 
 import json
 import os

@@ -126,7 +126,7 @@ def _print(result: Reproduction) -> None:
 
 
 def _document(result: Reproduction) -> dict[str, object]:
-    """Return what ``--json`` prints."""
+    """Return the JSON document that ``--json`` prints."""
     return {
         "trial": result.trial,
         "identical": result.identical,

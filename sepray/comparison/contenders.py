@@ -80,7 +80,7 @@ class LeftOut:
 
     @property
     def has_bug(self) -> bool:
-        """Whether it has no figures because of a bug, and not of an error that the user can put right."""
+        """Say whether a bug, and not an error that the user can put right, has left the separator without figures."""
         return self.in_trials or (self.bug is not None and not is_bad_input(self.bug))
 
 

@@ -77,7 +77,7 @@ class ComparisonEstimate:
 
 
 def estimate(comparison: Comparison, spaces: Spaces) -> ComparisonEstimate:
-    """Return what a comparison would run and take; the checks of ``command.run`` come before.
+    """Return the estimate of a comparison; the checks of ``command.run`` come before.
 
     A study that would be refused is left out, as it would be in the comparison.
 

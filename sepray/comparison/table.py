@@ -317,7 +317,7 @@ def heading(measure: str) -> str:
 
 
 def rises(measure: str) -> bool:
-    """Return whether more of a measure is better."""
+    """Say whether more of a measure is better."""
     return MEASURES[measure].direction == "maximize"
 
 

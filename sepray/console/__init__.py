@@ -1,1 +1,1 @@
-"""What commands and studies share in the terminal: flags, checks before the start, progress, exit statuses."""
+"""Parts of the terminal that commands and studies share: flags, checks before the start, progress, exit statuses."""

@@ -1,1 +1,1 @@
-"""What tasks are made from: the cache of generated data, instruments, heart records, images, mixing of recordings."""
+"""Material of tasks: the cache of generated data, instruments, heart records, images, mixing of recordings."""

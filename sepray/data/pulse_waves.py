@@ -71,7 +71,7 @@ def synthetic_pulses(random: np.random.Generator, items: int) -> NDArray[np.floa
 
 
 def tops(pulse: NDArray[np.float64], beats: NDArray[np.float64], rate: float) -> NDArray[np.float64]:
-    """Return when pulses are highest, ``[item, beat]`` in seconds, NaN where an item has fewer.
+    """Return the times of the pulses' tops, ``[item, beat]`` in seconds, NaN where an item has fewer.
 
     Args:
         pulse: each item's pulse, ``[item, phase]``.

@@ -82,7 +82,7 @@ class Ablation:
         return Point(title, hyperparameters(arm, values), end.arm)
 
     def change(self, before: Collection[str], name: str) -> Change:
-        """Return what changes with a setting, after those that have changed before."""
+        """Return the change of a setting, and of others with it, after those that have changed before."""
         old, new = self.point(before), self.point([*before, name])
         if name != ARM:
             return Change(name, self._value(old, name), self._value(new, name), {})

@@ -55,7 +55,7 @@ class Compared:
 
 
 def compared(finals: Iterable[Finished], plan: Sequence[Retraining], controls: Collection[str]) -> Compared:
-    """Return what a study compares.
+    """Return the systems of a study that are compared.
 
     Args:
         finals: finished retrainings.

@@ -38,7 +38,7 @@ ItemScores = Mapping[str, Values]
 
 
 def contest(spec: StudySpec, data: TaskData, result: KeptResult, folder: Path, uri: str, old: str) -> tuple[bool, str]:
-    """Return whether a study's model is better than the present champion, and why, in words.
+    """Say whether a study's model is better than the present champion, and why, in words.
 
     Args:
         spec: description of the study.

@@ -72,7 +72,7 @@ def draw(
 
 
 def _known_words(annotation: Annotation, seconds: float) -> str:
-    """Return what is known of a heart in the first seconds, in words."""
+    """Return the known beats or rate of a heart in the first seconds, in words."""
     if annotation.absent:
         return f"none ({annotation.origin})"
     rate = annotation.rate_in(0, seconds)

@@ -17,7 +17,7 @@ WITHIN = "within the seeds' spread"
 
 
 def sentence(path: Explanation) -> str:
-    """Return what the path shows, as one paragraph."""
+    """Return the result of the path, as one paragraph."""
     ends = f"From {path.start} to the champion's settings, {path.measure} on validation"
     seeds, decimals = _seeds(path), _decimals(path)
     if path.total is None or path.first is None or path.last is None:

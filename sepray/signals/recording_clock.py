@@ -17,7 +17,7 @@ _UNITS = np.array([1e-9, 1e-7, 1e-6, 1e-3, 1.0, 60.0, 3600.0, 86400.0])  # units
 
 @dataclass(frozen=True)
 class Clock:
-    """When the samples of a recording were taken.
+    """The times at which the samples of a recording were taken.
 
     Attributes:
         times: time of each sample in seconds, ``[time]``, rising.

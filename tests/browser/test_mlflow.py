@@ -1,4 +1,4 @@
-"""What MLflow's pages show of a study."""
+"""MLflow's pages of a study."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""How commands are registered: help texts, and flags that arrive as they were given."""
+"""The registration of commands: help texts, and flags that arrive as they were given."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""What there is, read from the sources of separators and tasks."""
+"""Available separators and tasks, read from their sources."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What the tests of comparisons share: a small task, separators of a user's own, figures."""
+"""Parts that tests of comparisons share: a small task, separators of a user's own, figures."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which separators take part in a comparison, with which settings."""
+"""The separators that take part in a comparison, with their settings."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a comparison leaves behind: files, a run in MLflow, lines in the terminal, an exit status."""
+"""Traces of a comparison: files, a run in MLflow, lines in the terminal, an exit status."""
 
 import csv
 import errno

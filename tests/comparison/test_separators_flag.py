@@ -1,4 +1,4 @@
-"""What ``--separators`` may name."""
+"""Values of ``--separators``."""
 
 import pytest
 

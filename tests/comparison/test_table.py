@@ -82,7 +82,7 @@ def test_paired_test_its_effect_size_and_the_papers_test_stand_beside_one_anothe
 
 
 def test_reference_is_never_the_best_on_test(ten):
-    """It is what validation chooses, of several objectives by the rule, or what the user names."""
+    """The reference is chosen on validation, of several objectives by the rule, or named by the user."""
     assert table.build(Comparison(), ten, outcome(1, 1, validation=((0.1,), (0.2,)))).reference == "lesser"
     two = Comparison(objective=("relative_l2", "si_sdr"), choose=("si_sdr",))
     found = table.build(two, ten, outcome(1, 1, validation=((0.1, 3.0), (0.2, 4.0))))
@@ -204,7 +204,7 @@ def test_reference_may_be_a_published_setting(data):
 
 
 def test_what_unpaired_samples_were_is_told_of_the_share_of_pairs_that_each_separator_sees():
-    """With a tenth of the items as pairs both pieces are left; with eight of ten one is, for this seed."""
+    """With a tenth of the items as pairs, samples of both pieces are left; with eight of ten, of one, for this seed."""
     data = SimpleNamespace(
         train=Split(torch.zeros(10, 1, 4), torch.zeros(10, 2, 1, 4), units=(("one",),) * 8 + (("another",),) * 2),
         unit_names=("pieces",),

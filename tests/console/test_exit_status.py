@@ -1,4 +1,4 @@
-"""What is printed of an error and the exit status: one line for bad input, the user's own frames for a bug."""
+"""Printed errors and exit statuses: one line for bad input, the user's own frames for a bug."""
 
 import argparse
 import errno
@@ -154,7 +154,7 @@ def test_bug_in_sepray_shows_its_frames_and_asks_for_a_report(ended):
 
 
 def test_bug_below_sepray_shows_the_frame_that_raised_it_too(ended, monkeypatch):
-    """Where nothing is the user's, what a library was doing helps to find the bug."""
+    """If no frame is the user's, the frames of a library help to find the bug."""
     from sepray.console import terminal
 
     monkeypatch.setattr(terminal, "round", importlib.import_module, raising=False)  # which a list breaks
@@ -254,7 +254,7 @@ def test_traceback_anywhere_is_taken_off_the_arguments(ended, arguments):
 
 
 def test_interruption(ended):
-    """By real signals: tests/console/test_interruption.py."""
+    """Real signals are sent in tests/console/test_interruption.py."""
     assert ended(raising(KeyboardInterrupt())) == (130, "program: interrupted\n")
     assert ended(raising(Interrupted(signal.SIGTERM))) == (143, "program: interrupted\n")
 
@@ -533,7 +533,7 @@ def test_script_ends_with_one_line_where_its_own_lines_raise_sepray_errors(
 
 
 def test_one_line_of_python_ends_with_one_line_that_says_which_argument_helps(tmp_path):
-    """What a user types to look at a study, in the wrong folder."""
+    """The lines are those that a user types to look at a study, in the wrong folder."""
     done = run_python(tmp_path, "-c", "import sepray; sepray.load_study('nothing')")
     assert done.returncode == 2
     assert done.stderr == (

@@ -88,7 +88,7 @@ def test_signal_that_arrives_where_python_ignores_errors_is_raised_after_all():
 
 
 def test_signal_that_is_ignored_stays_ignored():
-    """As under nohup, or for Ctrl-C in the background of a script."""
+    """Signals are ignored under nohup, and Ctrl-C in the background of a script."""
     process = started(before="signal.signal(signal.SIGHUP, signal.SIG_IGN)")
     process.send_signal(signal.SIGHUP)
     time.sleep(0.2)
@@ -185,7 +185,7 @@ def test_status_is_that_of_the_signal(handlers):
 
 
 def test_plain_interruption_has_the_status_of_the_signal_that_was_received(handlers):
-    """Where Ray waits in C++, it raises a KeyboardInterrupt of its own."""
+    """While it waits in C++, Ray raises a KeyboardInterrupt of its own."""
     with installed():
         with pytest.raises(Interrupted):
             terminated()

@@ -1,4 +1,4 @@
-"""What cannot be printed ends nothing."""
+"""Output that cannot be printed ends nothing."""
 
 import functools
 import os

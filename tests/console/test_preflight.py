@@ -115,7 +115,7 @@ OPEN_AND_CLOSE = "import sqlite3; c = sqlite3.connect('wal.db'); c.execute('sele
 
 
 def test_check_leaves_the_locks_of_a_database_that_this_process_has_open(tmp_path, monkeypatch):
-    """Where they are lost, another process that closes the database deletes the write-ahead log that is in use."""
+    """If the locks are lost, another process that closes the database deletes the write-ahead log that is in use."""
     monkeypatch.chdir(tmp_path)
     with contextlib.closing(sqlite3.connect("wal.db")) as connection:
         connection.execute("pragma journal_mode=wal")

@@ -1,4 +1,4 @@
-"""What a study shows: durations, tables on any window, progress where there is no terminal."""
+"""Output of a study: durations, tables on any window, progress where there is no terminal."""
 
 import io
 import re

@@ -126,7 +126,7 @@ def _tar_of(count, pack=bytes):
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
 def test_an_archive_is_gone_through_once_however_many_pictures_it_has(tmp_path, kind, monkeypatch):
-    """It was anew for each: a tar file of 70 kB took hours."""
+    """Each picture went through the archive anew: a tar file of 70 kB took hours."""
     path = tmp_path / f"x.{kind}"
     if kind == "zip":
         with zipfile.ZipFile(path, "w") as archive:

@@ -154,7 +154,7 @@ def test_a_bug_in_reading_a_file_is_no_refusal(tmp_path: Path) -> None:
 
 
 def test_links_that_somebody_has_planted_are_not_written_through(tmp_path: Path) -> None:
-    """In a cache that several users share."""
+    """The cache is one that several users share."""
     folder, victim = tmp_path / "cache", tmp_path / "victim"
     folder.mkdir()
     victim.write_text("precious")

@@ -149,7 +149,7 @@ def _other_facts(header, tensors) -> None:
 @pytest.mark.parametrize("change", [_other_values, _other_facts])
 @pytest.mark.parametrize("verified", [0, 1 << 30])
 def test_entry_that_another_user_has_rewritten_is_made_again(tmp_path, capsys, monkeypatch, change, verified):
-    """Its digests fit its content, so that nothing in the file itself shows it."""
+    """The entry's digests fit its content, so that nothing in the file itself shows the change."""
     monkeypatch.delenv("SEPRAY_TRUST_CACHE", raising=False)
     mapped(tmp_path, "ramps", {}, planned)
     reseal(entry_of(tmp_path), change)
@@ -187,7 +187,7 @@ def test_entry_of_another_user_is_taken_where_this_user_has_made_the_same(tmp_pa
 
 
 def test_own_entry_that_is_on_no_list_is_taken(tmp_path, monkeypatch):
-    """It is older than the list."""
+    """The entry is older than the list."""
     mapped(tmp_path / "cache", "ramps", {}, planned)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "new"))
     mapped(tmp_path / "cache", "ramps", {}, not_planned)
@@ -292,7 +292,7 @@ def test_lock_of_a_user_who_does_not_share_is_named_in_one_line_with_a_remedy(tm
 
 
 def test_lock_that_the_operating_system_refuses_is_named_too(tmp_path, monkeypatch):
-    """As for root, whom no rights of a file keep out."""
+    """The user is like root, whom no rights of a file keep out."""
     lock = tmp_path / "lock"
     lock.touch()
 

@@ -1,4 +1,4 @@
-"""What runs by itself in a database that others may write to is found, in every state of its file."""
+"""Programs in a database that others may write to, which run by themselves, are found in every state of its file."""
 
 import contextlib
 import shutil

@@ -131,7 +131,7 @@ def test_what_torch_compiles_is_kept_where_nobody_else_writes(tmp_path, monkeypa
 
 
 def test_folder_that_another_machine_holds_stays(tmp_path):
-    """Of its locks only that of the file can be seen here."""
+    """This process sees only the lock of the other machine's file."""
     parent = str(tmp_path / "tmp")
     theirs = tmp_path / "tmp" / "sepray-items-abcdefgh"
     theirs.mkdir()

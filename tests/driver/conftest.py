@@ -98,7 +98,7 @@ def spec(tmp_path: Path) -> StudySpec:
 
 @pytest.fixture
 def screen(monkeypatch) -> io.StringIO:
-    """What the terminal shows."""
+    """Return the text that the terminal shows."""
     console = Console(file=io.StringIO(), width=140, highlight=False)
     for module in _modules_with_a_console():
         monkeypatch.setattr(module, "console", console)

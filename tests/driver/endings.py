@@ -115,7 +115,7 @@ def registry(monkeypatch):
 
 @pytest.fixture
 def tested(monkeypatch):
-    """How often a separator was given the test split's mixtures."""
+    """Count how often a separator was given the test split's mixtures."""
     calls = []
     separate = cass.Cass.separate
 

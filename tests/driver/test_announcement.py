@@ -1,4 +1,4 @@
-"""What the terminal, the study's run and optuna-dashboard are told at the end."""
+"""The announcements of a study's end: in the terminal, in the study's run and in optuna-dashboard."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Which trials count for the best so far, and the time of each step."""
+"""The trials that count for the best so far, and the time of each step."""
 
 import datetime
 

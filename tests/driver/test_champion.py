@@ -1,4 +1,4 @@
-"""Which of the retrainings becomes the champion."""
+"""The choice of the champion among the retrainings."""
 
 import pytest
 

@@ -26,7 +26,7 @@ def printed(monkeypatch) -> io.StringIO:
 
 @pytest.fixture
 def asked(monkeypatch) -> dict:
-    """What the reconciliation was asked for; it answers that it delivered 7 operations and so on."""
+    """Return the arguments of the reconciliation, which answers that it delivered 7 operations and so on."""
     asked: dict = {}
 
     def answer(outbox, study, expected, *, uri, experiment):

@@ -1,4 +1,4 @@
-"""What is refused before a driver writes into a study that exists: checkpoints elsewhere, source files that changed."""
+"""Refusals before a driver writes into a study that exists: checkpoints elsewhere, source files that changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens to a trial reaches MLflow, the terminal and the checkpoints, as the table of outcomes says."""
+"""Events of a trial reach MLflow, the terminal and the checkpoints, as the table of outcomes says."""
 
 import optuna
 import pytest

@@ -1,4 +1,4 @@
-"""What a command says of trials that ended in errors: bugs first, then what the user can put right."""
+"""Words of a command on trials that ended in errors: bugs first, then those that the user can put right."""
 
 import sys
 

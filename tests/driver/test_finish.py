@@ -246,7 +246,7 @@ def test_lost_weights_matter_where_something_is_still_to_be_scored_or_packaged(s
 
 
 def test_champion_that_is_compared_with_nothing_is_trained_again_where_it_is_to_be_scored(study, registry, screen):
-    """Its model is packaged, but its result is gone, and its checkpoint too."""
+    """The champion's model is packaged, but its result is gone, and its checkpoint too."""
     study.finish()
     plan = [each for each in PLAN if each.role == ROLE]
     champion = choose_champion(study.finals, [ROLE])

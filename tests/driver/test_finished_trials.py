@@ -1,4 +1,4 @@
-"""Which trials count as finished, and the one number that each is ranked by."""
+"""Trials that count as finished, and the one number that each is ranked by."""
 
 import numpy as np
 import optuna

@@ -1,4 +1,4 @@
-"""What MLflow says about a study and its model."""
+"""MLflow's texts on a study and its model."""
 
 from sepray.driver import notes
 from sepray.scoring import answer_words

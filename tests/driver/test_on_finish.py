@@ -24,7 +24,7 @@ def screen(monkeypatch) -> io.StringIO:
 
 
 def told(tmp_path, **result) -> list[str]:
-    """What a command finds in its environment, a line a variable."""
+    """Return the variables that a command finds in its environment, one a line."""
     shown = "; ".join(f'echo "[$SEPRAY_{name}]"' for name in VARIABLES)
     run_on_finish(f"({shown}) > '{tmp_path}/told'", **result)
     return (tmp_path / "told").read_text().splitlines()

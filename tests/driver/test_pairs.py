@@ -1,4 +1,4 @@
-"""Which retrainings are compared, and the answer that their scores give."""
+"""The retrainings that are compared, and the answer that their scores give."""
 
 import json
 
@@ -95,7 +95,7 @@ def test_study_without_arms_and_controls_compares_nothing():
 
 
 def kept_of(*entries: tuple[Finished, float]) -> dict:
-    """What is kept of retrainings, of which every item and source has one score."""
+    """Return the scores that are kept of retrainings; all items and sources of a retraining have one score."""
     found = compared([t for t, _ in entries], plan([t for t, _ in entries]), ())
     scores = {t.number: np.full((3, 2), value) for t, value in entries}
     return json.loads(json.dumps(pairs.as_json(found, scores)))

@@ -72,7 +72,7 @@ def test_fingerprint_says_that_networks_get_the_residual_of_a_template(spec):
 
 
 def test_fingerprint_says_where_unpaired_samples_are_from(spec):
-    """So that a study whose samples were the mixtures' own sources is not continued."""
+    """Thus a study whose samples were the mixtures' own sources is not continued."""
     plain = {"space": {}, "reference_points": {}, "controls": {}}
     egg = spec.changed(separator=neural_egg.DEBUG, **plain)
     assert prepare(egg, DATA).fingerprint["samples"] == "in none of the mixtures"

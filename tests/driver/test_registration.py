@@ -88,7 +88,7 @@ def test_challenger_that_finds_the_heart_rate_wins_against_one_that_does_not(reg
 
 
 def test_champion_of_other_data_does_not_defend_the_alias_and_keeps_it(registry, tmp_path):
-    """It may have learned from the recordings that would be scored, so its scores say nothing."""
+    """The champion may have learned from the recordings that would be scored, so its scores say nothing."""
     registry["data"] = "of another task"
     registry["estimates"] = HEARTS.validation.sources.flip(1).numpy()
     found = challenge([0.0] * ITEMS, tmp_path)

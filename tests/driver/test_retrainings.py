@@ -1,4 +1,4 @@
-"""Which settings are trained again after a search, and on which seeds."""
+"""The settings that are trained again after a search, and the seeds."""
 
 import dataclasses
 

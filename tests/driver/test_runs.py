@@ -218,7 +218,7 @@ def test_study_without_a_trial_has_a_record_of_its_own(study):
 
 
 def test_trial_that_optuna_alone_knows_is_named_by_its_parameters(study):
-    """One without the searcher's own record of the settings (a fixed parameter is in none)."""
+    """The searcher has written no settings of its own for this trial (they would include fixed parameters)."""
     study.add_trial(
         create_trial(
             params={"beta": 0.5}, distributions={"beta": FloatDistribution(0, 1)}, value=1.0, user_attrs={"seed": 3}

@@ -221,7 +221,7 @@ def test_progress_starts_with_what_earlier_drivers_have_done(spec, prepared, sto
 
 @pytest.fixture
 def made(monkeypatch):
-    """What ``make_scheduler`` was called with, and the scheduler that it made."""
+    """Return the arguments of ``make_scheduler``, and the scheduler that it made."""
     from sepray.driver import stage as module
 
     calls = []

@@ -1,4 +1,4 @@
-"""What the trials of a stage are given: settings, and a view of the data that is copied as seldom as can be."""
+"""The parameters of a stage's trials: settings, and a view of the data that is copied as seldom as can be."""
 
 from dataclasses import replace
 from pathlib import Path

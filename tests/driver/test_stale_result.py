@@ -1,4 +1,4 @@
-"""When a kept result is scored again: another champion, retrainings that have finished since, other measures."""
+"""Reasons to score a kept result again: another champion, retrainings that have finished since, other measures."""
 
 import dataclasses
 

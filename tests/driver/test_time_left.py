@@ -1,4 +1,4 @@
-"""How long the whole command still takes, from the epochs that have been trained."""
+"""The time that the whole command still takes, from the epochs that have been trained."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""What waits for one MLflow never goes to another one unasked."""
+"""Updates that wait for one MLflow never go to another one unasked."""
 
 import contextlib
 import sqlite3

@@ -1,4 +1,4 @@
-"""Where training starts from: another separator's estimates, trained once or loaded; what is refused, and how."""
+"""The start of training from another separator's estimates, trained once or loaded; its refusals."""
 
 import dataclasses
 import os

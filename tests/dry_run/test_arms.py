@@ -1,4 +1,4 @@
-"""What a dry run says of a study with arms."""
+"""The dry run of a study with arms."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What the machine has: as many slots as a run has, memory of machine or container, disk."""
+"""The machine: as many slots as a run has, memory of machine or container, disk."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""What a trial takes: sums by hand, and processes that measure it."""
+"""The measurement of a trial: sums by hand, and processes that measure it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How far a study is, as a dry run tells it: from its storage, without changing it."""
+"""The progress of a study, as a dry run tells it: from its storage, without changing it."""
 
 import sqlite3
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a dry run shows."""
+"""The text of a dry run."""
 
 import io
 import sys

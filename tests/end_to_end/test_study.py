@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def test_study_from_nothing_to_a_model_that_loads_anywhere(canaries):
-    """It is given secrets, and the error of its first trial tells them."""
+    """The study is given secrets, and the error of its first trial tells them."""
     laboratory = canaries
     printed = laboratory.run(*FIELDS)
 

@@ -142,12 +142,12 @@ def weights(trial: SeparatorTrainable, member: int = 0) -> dict[str, torch.Tenso
 
 
 def values(result: dict) -> dict[str, float]:
-    """What a result says of the training, without the clock."""
+    """Return the values of a result that tell of the training, without those of the clock."""
     return {k: v for k, v in result.items() if "/" in k or k in ("epoch", "objective", "outcome", "done")}
 
 
 def step(trial: SeparatorTrainable) -> dict:
-    """One epoch; the next one finds the writer of checkpoints idle."""
+    """Train one epoch; the next one finds the writer of checkpoints idle."""
     result = trial.step()
     trial._writer.wait()
     return result

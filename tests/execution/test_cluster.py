@@ -399,7 +399,7 @@ def test_error_that_is_no_refusal_passes(fake):
     [("TOKEN", "token", True), ("TOKEN", "", False), ("DISABLED", "", False), ("TOKEN", None, True)],
 )
 def test_cluster_that_asks_for_no_token_is_noticed(fake, monkeypatch, own, there, asks):
-    """Whether or not this process has one; a cluster too busy to say is not accused."""
+    """Whether or not this process has a token; a cluster too busy to say whether it asks for one is not accused."""
     stands = fake()
     stands.get = lambda running, timeout: running[0]()
     monkeypatch.setattr(cluster, "get_authentication_mode", lambda: getattr(cluster.AuthenticationMode, own))
@@ -479,7 +479,7 @@ def test_ray_of_this_process_that_is_kept_outlives_a_study_and_a_joined_cluster_
 
 @pytest.fixture
 def experiments(monkeypatch):
-    """What every ``tune.Tuner`` was made of, and whether it was run."""
+    """Return the parts of every ``tune.Tuner``, and whether it was run."""
     made = []
 
     class Tuner:
@@ -586,7 +586,7 @@ def test_ray_of_others_is_not_watched(monkeypatch):
 
 
 def test_rays_processes_are_in_process_groups_of_their_own(monkeypatch):
-    """What signals the group of a study, such as ``timeout``, leaves Ray to the study."""
+    """A program that signals the group of a study, such as ``timeout``, leaves Ray to the study."""
     groups = []
 
     def init(**_):

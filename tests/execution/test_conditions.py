@@ -1,4 +1,4 @@
-"""What is recorded of the machine and the versions that a trial is trained with."""
+"""The record of the machine and the versions that a trial is trained with."""
 
 import os
 

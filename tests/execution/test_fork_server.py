@@ -260,7 +260,7 @@ def test_server_has_one_thread_whatever_a_trial_may_use(tmp_path, monkeypatch):
 
 
 def test_worker_ends_as_python_does(forks, tmp_path):
-    """With what is to be done at its end, after threads that it waits for."""
+    """A worker first waits for its threads, and then runs what was registered for its end."""
     code = (
         "import atexit, threading, time; "
         "threading.Thread(target=lambda: (time.sleep(0.1), print(1, flush=True))).start(); "

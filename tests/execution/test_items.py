@@ -166,7 +166,7 @@ def test_node_without_the_file_fetches_it_once_and_in_pieces(node, monkeypatch):
 
 @pytest.fixture
 def bucket(node, tmp_path, monkeypatch):
-    """What is served, with a shared copy of the driver's file at a store: its path there."""
+    """Serve slices with a shared copy of the driver's file at a store; return the copy's path there."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "node"))
     system = fs.SubTreeFileSystem(str(tmp_path), fs.LocalFileSystem())
     monkeypatch.setattr(file_systems, "open_location", lambda place: (system, "bucket"))

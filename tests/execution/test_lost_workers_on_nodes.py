@@ -1,4 +1,4 @@
-"""On a cluster of several nodes: a node that dies is told from code that ends its own process."""
+"""Lost workers on a cluster of several nodes: a node that dies is told from code that ends its own process."""
 
 import os
 import threading

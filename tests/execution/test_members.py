@@ -134,7 +134,7 @@ def test_betas_and_hyperparameters_are_those_that_were_given():
 
 
 def test_device_is_the_one_that_was_asked_for():
-    """On the device ``meta`` tensors have shapes and no values, which is enough to see where they went."""
+    """Tensors on the device ``meta`` have shapes and no values, which is enough to see where they went."""
     group = members_of(device="meta")
     assert {trainer.separator.gains.device.type for trainer in group.trainers} == {"meta"}
     assert {t.device.type for trainer in group.trainers for t in trainer.data.values()} == {"meta"}

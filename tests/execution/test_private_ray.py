@@ -56,7 +56,7 @@ print(ray.get(ray.remote(lambda: "ran as the owner").remote()))
 
 @pytest.fixture(scope="module")
 def owner(tmp_path_factory):
-    """What a process has seen of the Ray that it has started, which runs meanwhile."""
+    """Values that a process has seen of the Ray that it has started, which runs meanwhile."""
     home = tmp_path_factory.mktemp("home")
     environment = {**without_ray(), "HOME": str(home), "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     (home / "numpy.py").write_text("raise SystemExit('planted')")

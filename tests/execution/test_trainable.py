@@ -235,7 +235,7 @@ def test_out_of_memory_is_given_up_after_the_retries(bench, clock):
 
 
 def test_out_of_memory_before_the_first_checkpoint_begins_again(bench, clock):
-    """So does the count of epochs with a collapsed source: it is silent in all but the last epoch."""
+    """The count of epochs with a collapsed source begins again, too: a source is silent in all but the last epoch."""
     memory, silent, begun = OutOfMemory(1), collapse(*range(1, COLLAPSE_PATIENCE)).event, []
 
     def event(separator, epoch):
@@ -409,7 +409,7 @@ def test_several_members_go_on_bit_for_bit(bench):
 
 
 def test_checkpoint_of_another_trial_gives_its_weights_and_leaves_the_settings(bench, tmp_path):
-    """What population based training does."""
+    """Population based training copies checkpoints in this way."""
     good = bench(number=1, seed=1, settings={"rate": 0.3}, max_epochs=9)
     step(good), step(good)
     good.save_checkpoint(str(tmp_path / "exploited"))
@@ -528,7 +528,7 @@ def test_last_checkpoint_is_tried_again_until_the_place_takes_it(bench, clock, m
 
 
 def test_trial_whose_last_checkpoint_cannot_be_written_has_not_ended(bench, clock, monkeypatch):
-    """Its result says so, the next trial of the actor has nothing to do with it, and a later start ends it."""
+    """The result tells of the failure. It does not touch the actor's next trial, and a later start ends the trial."""
     trial, save = bench(checkpoint_seconds=1e9, max_epochs=2), checkpoint.save
     monkeypatch.setattr(checkpoint, "save", full)
     _, last = run(trial)
@@ -603,7 +603,7 @@ def test_folder_cleared_while_a_stopped_trial_writes_to_it_is_not_the_next_trial
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_epoch_is_timed_from_its_first_step_to_the_end_of_its_validation(bench, clock, members):
-    """By a clock that goes on by 3 s where a member begins to train, and by 4 s where it begins to separate."""
+    """The clock goes on by 3 s where a member begins to train, and by 4 s where it begins to separate."""
 
     class Slow(Gains):
         def separate(self, mixture):
@@ -763,7 +763,7 @@ def test_device_that_a_node_lacks_is_the_nodes_fault_which_is_named(bench, monke
 
 @dataclass(frozen=True)
 class Importing(Config):
-    """Its ``build``, or the ``prepare`` of what it builds, raises the error."""
+    """A separator whose ``build``, or the ``prepare`` of what it builds, raises the error."""
 
     error: Exception | None = None
     preparing: bool = False

@@ -1,4 +1,4 @@
-"""What Tune keeps of a trial that has ended is let go of."""
+"""Tune's statistics of a trial are dropped when it has ended."""
 
 import tracemalloc
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ def test_last_result_of_a_trial_stays_and_tunes_statistics_go(event):
 
 
 def test_trial_that_has_ended_takes_less_than_ten_kilobytes():
-    """It took 70 with them: 700 MB in a study of 10,000 trials."""
+    """With Tune's statistics a trial took 70 kilobytes: 700 MB in a study of 10,000 trials."""
     drop, trials = DropStatistics(), []
     ended(0)  # what only the first one imports
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""What becomes of a trial after an epoch: every row of the table, on plain dictionaries."""
+"""The verdict on a trial after an epoch: every row of the table, on plain dictionaries."""
 
 import math
 import subprocess

@@ -1,4 +1,4 @@
-"""What of the user's code travels to the workers of a cluster, and what stays where it is."""
+"""The user's code that travels to the workers of a cluster, and the code that stays where it is."""
 
 import importlib
 import os

@@ -1,4 +1,4 @@
-"""What must hold of a study once it has ended, whatever happened on the way."""
+"""Checks of a study that has ended, whatever happened on the way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAIL": "FAILED"}
 
 @dataclass(frozen=True)
 class Found:
-    """What a study found.
+    """The findings of a study.
 
     Attributes:
         trials: trials by stage and number: the state of each and its value after each epoch.

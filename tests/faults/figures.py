@@ -1,4 +1,4 @@
-"""What came of the campaign's runs: files of JSON lines, and the table that ARCHITECTURE.md shows.
+"""Results of the campaign's runs: files of JSON lines, and the table that ARCHITECTURE.md shows.
 
 ``python -m tests.faults.figures`` prints the table of the newest result of each row and seed, of what was kept and of
 what ``make test-faults`` has run here since. With ``--keep`` these are kept too, in ``kept.jsonl``, each with its
@@ -29,7 +29,7 @@ LONGEST = 1.5
 
 @dataclass(frozen=True)
 class Result:
-    """What came of a row and a seed.
+    """The result of a row and a seed.
 
     Attributes:
         row: name of the row.
@@ -91,7 +91,7 @@ def read(files: Iterable[Path]) -> list[Result]:
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """How long studies take that nothing disturbs, in seconds: the whole study, and a start of a finished one."""
+    """Seconds of studies that nothing disturbs: of a whole study, and of a start of a finished one."""
 
     study: float
     restart: float
@@ -134,7 +134,7 @@ class Line:
 
     @property
     def is_late(self) -> bool:
-        """Whether it took longer than a fault may cost."""
+        """Say whether the run took longer than a fault may cost."""
         return self.counted is not None and self.counted > LONGEST
 
 

@@ -70,7 +70,7 @@ class Run:
 
     @property
     def printed(self) -> str:
-        """What the last start has printed so far."""
+        """Return the text that the last start has printed so far."""
         return self.printed_by(self.starts)
 
     def printed_by(self, number: int) -> str:

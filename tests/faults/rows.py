@@ -69,7 +69,7 @@ class Row:
 
     @property
     def kind(self) -> str:
-        """Which undisturbed run it is compared with, in wall time."""
+        """The kind of undisturbed run that the row is compared with, in wall time."""
         return f"{self.study}{', server' if self.server else ''}"
 
 

@@ -94,7 +94,7 @@ _clean: list[tuple] = []
 
 @pytest.fixture
 def clean(small, study):
-    """What the study finds undisturbed, always the same."""
+    """Return the findings of an undisturbed study, which are always the same."""
     if not _clean:
         assert driver.run(small) == 0
         _clean.append(found(small))
@@ -167,7 +167,7 @@ def test_study_that_is_ended_at_any_step_comes_to_the_same_end(
     step,
     after,
 ):
-    """By a signal, and as a kill would, at the first call of a step: before its effect, and after it."""
+    """Signals, or kills, end the study at the first call of a step: before its effect, and after it."""
     other = small.changed(storage=f"sqlite:///{tmp_path}/other.db", storage_path=str(tmp_path / "other"))
     module, name = STEPS[step]
     done = getattr(module, name)
@@ -197,7 +197,7 @@ def test_study_that_is_ended_at_any_step_comes_to_the_same_end(
 
 
 def test_workers_that_are_lost_cost_nothing(study, small, clean, tracker, tmp_path):  # noqa: F811
-    """In both stages, before the first epoch and between others, as often as there is progress in between."""
+    """Workers are lost in both stages, before the first epoch and between others, with progress in between."""
     other = small.changed(storage=f"sqlite:///{tmp_path}/other.db", storage_path=str(tmp_path / "other"))
     study.losses = {("search", 0, 1), ("search", 0, 2), ("search", 2, 3), ("finals", 0, 2), ("finals", 0, 3)}
     tracker.calls.clear()

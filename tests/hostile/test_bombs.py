@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory) -> dict[str, str]:
-    """What became of all of them, read under their limits in processes of their own."""
+    """Return the results of all files, each read under its limits in a process of its own."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MALLOC_ARENA_MAX"), "1")
     folder = tmp_path_factory.mktemp("bombs")
     command = [sys.executable, "-m", "tests.hostile.bombs", str(folder)]

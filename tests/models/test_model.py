@@ -30,7 +30,7 @@ def test_model_of_a_folder_says_what_it_is_and_separates(packaged):
 
 
 def test_model_of_a_local_registry_is_loaded_without_mlflow(packaged, tmp_path, monkeypatch, empty_database):
-    """As sepray registers it: in an SQLite file, with the model's own folder."""
+    """The registry is as sepray makes it: an SQLite file, with the model's own folder."""
     shutil.copy(empty_database, tmp_path / "mlflow.db")
     client = connect(f"sqlite:///{tmp_path}/mlflow.db")
     client.create_registered_model("shares")

@@ -1,4 +1,4 @@
-"""What a model says of its signals: their rate, and the hearts among its sources."""
+"""A model's description of its signals: their rate, and the hearts among its sources."""
 
 import pytest
 

@@ -48,7 +48,7 @@ def refused(module: str) -> None:
 
 
 def test_file_beside_the_command_is_imported(here):
-    """So studies go on whose start was before commands were remembered."""
+    """Thus studies go on whose start was before commands were remembered."""
     assert registry.restored("sepray.tasks", put(here, TASK), {}).seed == 0
 
 

@@ -1,4 +1,4 @@
-"""What a module's source says is read without running anything."""
+"""A module's source is read without running anything."""
 
 import ast
 import sys

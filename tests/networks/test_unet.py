@@ -57,7 +57,7 @@ def test_number_of_weights_by_hand():
 
 
 def test_path_by_hand():
-    """With kernels that copy, features are maxima of 2x2 pixels on the way down, spread again on the way up."""
+    """The kernels copy, so features are maxima of 2x2 pixels on the way down, spread again on the way up."""
     network = UNet(1, 1, filters=1, levels=1)
     for parameter in network.parameters():
         torch.nn.init.zeros_(parameter)

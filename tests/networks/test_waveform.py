@@ -268,7 +268,7 @@ def test_estimates_have_no_gradient():
 
 
 def test_windows_and_losses_stay_on_their_device():
-    """Of the device ``meta``, which has shapes and no values, and mixes with no other."""
+    """The device ``meta`` has shapes and no values, and refuses tensors of other devices."""
     signal, start = torch.zeros(2, 3, 1, 9, device="meta"), torch.zeros(2, dtype=torch.long, device="meta")
     assert Windows(4, start).cut(signal).device.type == "meta"
     scores = torch.zeros(2, 5, device="meta")

@@ -37,7 +37,7 @@ def undrawn(monkeypatch):
 
 @pytest.fixture
 def one_drawn(monkeypatch):
-    """Of the figures of three items, which differ in their numbers, those of the best item alone are drawn."""
+    """Draw only the figures of the best of three items, since those of the others differ in numbers alone."""
 
     def render(figure, name, description, caption=""):
         best = "-best." in name

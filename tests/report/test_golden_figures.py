@@ -1,4 +1,4 @@
-"""What each figure of the report draws, and what is said of it, as ``golden_figures.json`` has it.
+"""The content of each figure of the report and its words, as ``golden_figures.json`` has them.
 
 To keep new values after a figure was meant to change: ``WRITE_GOLDEN=1 pytest`` on this file.
 """
@@ -37,7 +37,7 @@ def numbers(values: object) -> list[float]:
 
 
 def label(artist: Artist) -> str:
-    """What a legend calls it; empty for what it leaves out, whose names differ between versions of matplotlib."""
+    """Return the name in a legend; empty for a line that the legend leaves out, whose name depends on matplotlib."""
     return "" if str(artist.get_label()).startswith("_") else str(artist.get_label())
 
 

@@ -1,4 +1,4 @@
-"""Which settings matter: the trials that count, and what is more than chance, with shares that are given."""
+"""Importance of settings: the trials that count, and the shares above chance, with shares that are given."""
 
 import optuna
 import pytest

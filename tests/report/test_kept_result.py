@@ -1,4 +1,4 @@
-"""What others have written in the place of a study's result counts as absent."""
+"""Files that others have written in the place of a study's result count as absent."""
 
 import json
 

@@ -284,7 +284,7 @@ def test_pareto_front_of_three_objectives_has_a_panel_for_each_pair(tmp_path, dr
 
 
 def test_trials_on_the_front_have_their_own_numbers(tmp_path, drawn):
-    """Those that were stopped early are no candidates, and shift no number."""
+    """Trials that were stopped early are no candidates, and shift no number."""
     trials = [trial(0, [0.9], "pruned"), trial(3, [0.5], values=[0.1, 0.9]), trial(5, [0.5], values=[0.2, 0.95])]
     results = study_results(tmp_path, trials, EACH)
     said = search_progress.pareto(results).sentence

@@ -1,4 +1,4 @@
-"""What is deleted as deletable, and that nothing misses it: the report, a continuation, an extension, the model."""
+"""Files that are deleted, and that nothing misses: the report, a continuation, an extension, the model."""
 
 import os
 import time

@@ -35,7 +35,7 @@ def names(spec):
 
 @pytest.fixture
 def mlflow(monkeypatch):
-    """What MLflow is asked to do."""
+    """Return the calls that MLflow gets."""
     asked = []
     monkeypatch.setattr(deletion, "tracked", lambda *args: asked.append(("tracked", *args)) or TRACKED)
     monkeypatch.setattr(deletion, "delete_runs", lambda *args: asked.append(("runs", *args)))
@@ -167,7 +167,7 @@ class Killed(Exception):
 
 
 def test_deletion_that_is_killed_anywhere_is_finished_by_the_same_command(finished, spec, mlflow, shelf, monkeypatch):
-    """It is killed before its first call that deletes something, then before its second, and so on."""
+    """The deletion is killed before its first call that deletes something, then before its second, and so on."""
     root = Path(spec.stores.storage_path)
     left = [0]
 

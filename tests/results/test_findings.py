@@ -1,4 +1,4 @@
-"""What a study's stores tell, from records and results of the test's own."""
+"""Findings in a study's stores, from records and results of the test's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a study is, and the words and the exit status for it, from the outcomes of its trials."""
+"""The state of a study, with its words and its exit status, from the outcomes of its trials."""
 
 from types import SimpleNamespace
 

@@ -221,7 +221,7 @@ def test_command_refuses_what_is_no_trial(trained, arguments, line, capsys):
 
 @pytest.fixture
 def model(trained, monkeypatch) -> dict:
-    """What the champion's model was packaged with; the model itself is a folder without weights."""
+    """Return the metadata of the champion's model; the model itself is a folder without weights."""
     packaged = {}
     monkeypatch.setattr(packaged_champion, "package_model", lambda folder, **given: packaged.update(given))
     number = reproduction.champion(trained)[1]

@@ -1,4 +1,4 @@
-"""What a study found, read from its stores: of finished, unfinished, running and failed studies, and of old ones."""
+"""The result of a study, read from its stores: of finished, unfinished, running and failed studies, and of old ones."""
 
 import json
 from dataclasses import replace

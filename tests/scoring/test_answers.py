@@ -1,4 +1,4 @@
-"""What is claimed of arms: planted effects are found, planted nulls are not, and the intervals hold."""
+"""Claims about arms: planted effects are found, planted nulls are not, and the intervals hold."""
 
 import json
 import math
@@ -89,7 +89,7 @@ def test_interval_holds_the_true_difference(seeds, items, of_seed, of_item):
 
 
 def test_interval_over_items_alone_would_be_too_short():
-    """Which is why seeds are resampled too: items alone claim what only these eight seeds do."""
+    """Therefore seeds are resampled too: over items alone, a claim would hold for these eight seeds only."""
     differences = np.random.default_rng(3).normal(0, 0.01, (8, 1)) + np.zeros((1, 200))
     low, high = crossed_interval(differences)
     deviation = differences.mean(1).std(ddof=1)

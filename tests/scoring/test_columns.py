@@ -1,4 +1,4 @@
-"""For which items and sources a measure is defined."""
+"""Items and sources for which a measure is defined."""
 
 import math
 

@@ -139,7 +139,7 @@ def test_weighted_median_by_hand(weights, median):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What scipy's bootstrap was asked for, each time; BCa has no answer."""
+    """Return the arguments of each call of scipy's bootstrap; BCa has no answer."""
     calls = []
 
     def bootstrap(factors, statistic, **options):

@@ -1,4 +1,4 @@
-"""What items were cut from: how it is said, and the values of units that stand for those of items."""
+"""Units that items were cut from: their words, and the values of units that stand for those of items."""
 
 import numpy as np
 import pytest

@@ -15,7 +15,7 @@ SPACE = {"x": FloatDistribution(-5.0, 5.0), "n": IntDistribution(0, 9)}
 
 
 class Planted:
-    """What somebody else has written into the storage: it runs when it is unpickled."""
+    """A value that somebody else has written into the storage: it runs when it is unpickled."""
 
     ran = False
 

@@ -1,4 +1,4 @@
-"""What optuna-dashboard reads; it was looked at in the dashboard, which the tests do not install."""
+"""Attributes that optuna-dashboard reads; they were looked at in the dashboard, which the tests do not install."""
 
 import optuna
 import pytest

@@ -1,4 +1,4 @@
-"""What is guarded writes only where the check allows it, and reads always."""
+"""A guarded storage writes only where the check allows it, and reads always."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Whether the owner of a study still lives: its process on this machine, its heartbeats from another one."""
+"""Signs of life of a study's owner: its process on this machine, its heartbeats from another one."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_trials_do_not_depend_on_how_fast_each_is(url, sampler, scheduler):
 
 
 def test_without_it_they_do(url):
-    """What the test above would not notice otherwise."""
+    """Otherwise the test above would show nothing."""
     studies = [study_at(url, "tpe", name=f"s{seed}") for seed in (1, 2)]
     for seed, study in enumerate(studies):
         run(study, in_order=False, seed=seed)

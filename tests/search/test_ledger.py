@@ -1,4 +1,4 @@
-"""What is left to do in a study, and what is written of what has been done."""
+"""Trials that are left in a study, and the records of those that have run."""
 
 import numpy as np
 import optuna

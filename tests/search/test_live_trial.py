@@ -1,4 +1,4 @@
-"""How often a trial may lose its worker."""
+"""The number of workers that a trial may lose."""
 
 from types import SimpleNamespace
 

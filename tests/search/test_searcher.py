@@ -405,7 +405,7 @@ def test_driver_killed_before_optuna_has_the_outcome_tells_nobody(url, monkeypat
 
 
 def test_driver_killed_while_it_tells_tells_again(url):
-    """What it was killed in the middle of is told by the next one, and the trial is not trained again."""
+    """The event in the middle of which a driver was killed is told by the next; the trial is not trained again."""
 
     class Killing(Recorder):
         def finished(self, number, outcome, result):

@@ -1,4 +1,4 @@
-"""Which results and losses stop a study, and what is said then."""
+"""Results and losses that stop a study, and their messages."""
 
 import pytest
 

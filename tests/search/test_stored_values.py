@@ -1,4 +1,4 @@
-"""What others have written into a shared database is refused in one line, before anything is made of it."""
+"""Values that others have written into a shared database are refused in one line, before anything is made of them."""
 
 import contextlib
 import json

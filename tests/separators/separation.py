@@ -1,4 +1,4 @@
-"""How much better than the unprocessed mixture a separator is after some epochs, on a task with unlike sources."""
+"""Measures by how much a separator beats the unprocessed mixture after some epochs, on a task with unlike sources."""
 
 import functools
 from collections.abc import Callable, Mapping

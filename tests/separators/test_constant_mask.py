@@ -36,7 +36,7 @@ def test_nothing_is_gained_and_a_half_halves_the_error_of_the_other_source():
 
 
 def test_by_default_the_estimate_is_the_mixture_as_in_the_paper():
-    """So that the PSNR of a source is that of the other one's square, and that of a sound 0 dB for equal powers."""
+    """Thus the PSNR of a source is that of the other source's square, and the SNR of a sound 0 dB for equal powers."""
     mixture = torch.rand(2, 1, 3, 5, generator=torch.Generator().manual_seed(0))
     estimates = constant_mask.Config().build(Signal(("x", "b"), 1, (3, 5), None)).separate(mixture)
     assert torch.equal(estimates, torch.stack((mixture, mixture), 1))

@@ -1,4 +1,4 @@
-"""What every separator keeps, in its DEBUG configuration; a module of sepray.separators is enrolled by being there."""
+"""Rules for every separator, in its DEBUG configuration; a module of sepray.separators is enrolled by being there."""
 
 import contextlib
 import dataclasses
@@ -185,7 +185,7 @@ def test_other_signals_train_and_are_separated_or_are_refused_in_one_line(name, 
 
 
 def test_components_of_several_channels_are_learned_or_refused_in_one_line(name):
-    """Where sources have the first channel of the mixture alone."""
+    """Sources have the first channel of the mixture alone."""
     separator = None
     with contextlib.suppress(UsageError):
         separator = build(debug(name), COMPONENTS, 0)
@@ -287,7 +287,7 @@ def test_nan_input_stops_before_a_weight_changes(name):
 
 
 def test_hidden_truth_leaves_no_trace_in_the_weights(name):
-    """Which sources a mixture is made of makes not a bit of difference to an epoch, where that is hidden."""
+    """The sources of a mixture make not a bit of difference to an epoch in which they are hidden."""
     run = trainer(name, seen=split())
     supervision = run.separator.supervision
     if supervision is Supervision.PAIRED:

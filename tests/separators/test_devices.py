@@ -1,4 +1,4 @@
-"""What a step asks of an accelerator, without one: the separator and its data are on torch's meta device.
+"""Transfers of a step to an accelerator, without one: the separator and its data are on torch's meta device.
 
 Nothing is computed there, so a mode gives zeros for what the CPU wants to know, and counts how often it wants to.
 """

@@ -76,7 +76,7 @@ def by_hand(loss: str, observed_epochs: int = 0) -> tuple[glo_masking.GloMasking
 
 @pytest.mark.parametrize(("loss", "power"), [("l1", 1), ("l2", 2), ("laplacian", 1)])
 def test_equation_6_by_hand(loss, power):
-    """In units of the mixture b is 1/4 and y 1; G_B(z_b) is 1, and G_B(z_yB) + G_X(z_yX) 0.2 + 0.6."""
+    """In units of the mixture, b is 1/4 and y 1; G_B(z_b) is 1, and G_B(z_yB) + G_X(z_yX) are 0.2 + 0.6."""
     separator, batch = by_hand(loss)
     found = glo_masking.joint_loss(separator, batch, {"mixture_weight": torch.tensor(3.0)}, {})
     first, second = 0.75**power, 0.2**power  # of constants the pyramid has its last level alone
@@ -282,7 +282,7 @@ def test_search_space_has_every_hyperparameter():
 
 
 def gain(run: Trainer, items: Split) -> float:
-    """How much smaller than half the mixture's the mean squared error is, in dB."""
+    """Return by how many dB the mean squared error is below half the mixture's."""
     error = (run.separator.separate(items.mixture) - items.sources).square().mean()
     return float(10 * torch.log10((items.mixture[:, None] / 2 - items.sources).square().mean() / error))
 

@@ -1,4 +1,4 @@
-"""What named configurations change of their modules' defaults, a part of what makes a stored study the same."""
+"""Named configurations' changes to their modules' defaults, which are a part of a stored study's identity."""
 
 import dataclasses
 

@@ -54,7 +54,7 @@ def test_gains_that_no_method_here_reaches():
 
 
 def test_phase_sensitive_mask_is_better_than_the_other_oracles():
-    """So neither of the others is the least error that a mask, or a network of magnitudes, can have."""
+    """Neither of the others has the least error that a mask, or a network of magnitudes, can have."""
     data = notes_and_bursts(16, 8)
     error = {
         kind: evaluation.score_split(oracle.Config(kind).build(data.signal), data.test)["relative_l2"].mean(0)

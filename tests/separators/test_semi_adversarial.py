@@ -175,7 +175,7 @@ def test_three_sources_in_two_channels_train():
 
 
 def test_each_estimate_begins_near_the_mixture():
-    """So that no ReLU is shut where there is sound: the head takes the mixture, channel by channel, as it is."""
+    """Thus no ReLU is shut where there is sound: the head takes the mixture, channel by channel, as it is."""
     weight = build(semi_adversarial.DEBUG, Signal(("a", "b"), 2, (256,), 128.0), 0).network.head.weight
     assert weight[:, -2:, 0, 0].tolist() == [[1, 0], [0, 1], [1, 0], [0, 1]]
 

@@ -222,7 +222,7 @@ def test_defaults_are_the_papers():
     ],
 )
 def test_the_published_setting_has_the_papers_critic_weights(sources, weights):
-    """In a study, too: the published setting names everything else, and what it leaves open has its default."""
+    """A study has them too: the published setting names everything else, and what it leaves open has its default."""
     separator = build(ssgan.DEBUG, Signal(sources, 1, (256,), 128.0), 0)
     found = separator.hyperparameters()
     assert [found[f"critic_weight.{source}"] for source in sources] == pytest.approx(weights)
@@ -354,7 +354,7 @@ FAST = {"separator_learning_rate": 4e-3, "critic_learning_rate": 4e-3}
 
 @pytest.mark.slow
 def test_estimates_get_better_in_seconds():
-    """How much depends on the seed: after training 7.2, -2.6 and -4.7 dB, before -6.3, -4.8 and -17.2."""
+    """The result depends on the seed: after training 7.2, -2.6 and -4.7 dB, before -6.3, -4.8 and -17.2."""
     generator = torch.Generator().manual_seed(0)
     phase, level = torch.rand(2, 96, 2, 1, 1, generator=generator)
     rate = torch.tensor([0.05, 0.3])[:, None, None]
@@ -384,7 +384,7 @@ def gain(seed: int, epochs: int, **fields: object) -> float:
 
 @pytest.mark.slow
 def test_separates_notes_from_bursts():
-    """How fast it learns depends on the seed: after 8 epochs -3.8 dB on seed 0 and 3.4 on seed 1.
+    """The speed depends on the seed: after 8 epochs -3.8 dB on seed 0 and 3.4 on seed 1.
 
     Seed 0 is late and goes on: 2.1 dB after 16 epochs, 4.5 after 20, 5.8 after 24.
     """

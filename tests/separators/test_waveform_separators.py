@@ -1,4 +1,4 @@
-"""What CycleGAN and S-SepGAN share: phases that keep apart, the notebook's settings, discriminators that can rest."""
+"""Rules of CycleGAN and S-SepGAN: phases that keep apart, the notebook's settings, discriminators that can rest."""
 
 import pytest
 import torch

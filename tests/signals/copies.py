@@ -1,4 +1,4 @@
-"""What the tests of recordings share: a tone, reading it whole, and writing a copy in uneven blocks."""
+"""Parts that tests of recordings share: a tone, reading it whole, and writing a copy in uneven blocks."""
 
 import numpy as np
 

@@ -50,7 +50,7 @@ def test_shape_and_polarity_do_not_matter(parts: tuple[float, ...]) -> None:
 
 
 def test_a_fetus_is_found_beside_what_is_left_of_the_mother() -> None:
-    """In the residual of an abdominal lead the detector for any heart says 34 to 92."""
+    """The detector for any heart finds 34 to 92 beats a minute in the residual of an abdominal lead."""
     mother, fetus = _times(80, 10), _times(134, 10, 0.11)
     signal = _train(fetus, 250, 10, 0.006) + 0.4 * _train(mother, 250, 10, 0.012) + 0.1 * _noise(1, 2500)[0]
     found = detect(signal, 250, *FETUS)
@@ -279,7 +279,7 @@ def _uneven(bpm: float, rate: float, samples: int, sigma: float) -> Tensor:
     ids=["adult", "fetus", "pulse"],
 )
 def test_beats_and_confidence_in_noise_are_what_they_were(range_of, rate, bpm, sigma, noise, pulse, times, sure):
-    """Of a heart in noise, and of noise. Thresholds were set with these numbers (``benchmarks/beats.py``)."""
+    """A heart in noise, and noise alone. The thresholds were set with these numbers (``benchmarks/beats.py``)."""
     samples = int(7 * rate)
     signals = torch.stack([_uneven(bpm, rate, samples, sigma) + noise * _rough(samples, 3), _rough(samples, 11)])
     found = detect(signals, rate, *range_of, pulse=pulse, least=0)

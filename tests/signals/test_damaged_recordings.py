@@ -1,4 +1,4 @@
-"""What a header or a cell says that cannot be is refused in one line; each was found by changing good files."""
+"""Headers and cells that state the impossible are refused in one line; each was found by changing good files."""
 
 import json
 import warnings

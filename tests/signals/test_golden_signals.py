@@ -1,4 +1,4 @@
-"""What the parts of signals are made of: filters, rates, masks and beats of noise of whole numbers, as they were.
+"""Parts of signal processing on noise of whole numbers, as they were: filters, rates, masks and beats.
 
 Models were trained on what these functions give. ``WRITE_GOLDEN=1 pytest`` on this file keeps new values.
 """

@@ -115,7 +115,7 @@ def test_unit_and_rounding_of_the_time_column(tmp_path, header, step, rate):
 
 
 def test_formulas_of_a_header_and_of_times_are_texts_in_what_is_written(tmp_path):
-    """Those of an unknown table would run in the spreadsheet that its estimates are opened with."""
+    """A formula of an unknown table would run in the spreadsheet that its estimates are opened with."""
     path = tmp_path / "a.csv"
     times = ["-1 days +23:59:59.500", "=cmd|' /C calc'!A0", *(f"0 days 00:00:00.{k:03}" for k in range(0, 600, 2))]
     rows = "".join(f"{time},{k % 7},{k % 5}\n" for k, time in enumerate(times))

@@ -1,4 +1,4 @@
-"""What headers say beside names: Empatica's two rows, and rates that the times contradict; and rows without samples."""
+"""Facts in headers beside names: Empatica's two rows, and rates that the times contradict; and rows without samples."""
 
 import numpy as np
 import pytest

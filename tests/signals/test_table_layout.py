@@ -1,4 +1,4 @@
-"""Where the rows of a table begin, and how many columns they have."""
+"""The first row of a table, and its number of columns."""
 
 import json
 

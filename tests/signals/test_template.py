@@ -136,7 +136,7 @@ CUT = torch.tensor([0.05, 0.83, 1.52, 2.31, 3.02, 3.92], dtype=torch.float64)
 
 
 def test_what_is_left_is_what_it_was() -> None:
-    """Of beats whose times are rough by up to 40 ms: a move of more than 30 is refused. Every 53rd sample."""
+    """The times of the beats are rough by up to 40 ms, and moves of more than 30 are refused. Every 53rd sample."""
     rough = CUT + torch.tensor([0.0, 0.012, -0.02, 0.028, 0.04, -0.008], dtype=torch.float64)
     left = residual(_lead(), RATE, rough.expand(2, -1))[:, ::53]
     torch.testing.assert_close(left, torch.tensor(LEFT, dtype=torch.float64), rtol=0, atol=1e-6)

@@ -101,7 +101,7 @@ def _takes(name: str) -> bool:
 
 @pytest.mark.parametrize(("strong", "found"), [(3, 6), (4, 4)])
 def test_the_usual_energy_is_that_of_the_beats_which_the_slowest_heart_would_have(strong, found):
-    """Of eight seconds six: where three of six are strong, the median is one of the weak ones, and all are beats."""
+    """The slowest heart has six beats in eight seconds: if three are strong, the median is weak, and all six count."""
     seconds = torch.arange(1024, dtype=torch.float64)[:, None] / 128
     sizes = torch.tensor([1.0, 0.4] * 3) if strong == 3 else torch.tensor([1.0, 0.4, 1.0, 0.4, 1.0, 1.0])
     signal = (sizes * torch.exp(-0.5 * ((seconds - 0.8 - 1.3 * torch.arange(6)) / 0.012) ** 2)).sum(-1)

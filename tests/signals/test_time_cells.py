@@ -1,4 +1,4 @@
-"""What a cell shows: numbers, clock times and dates; and what the name of a column says."""
+"""Cells of times: numbers, clock times and dates; and what the name of a column says."""
 
 import datetime
 
@@ -97,7 +97,7 @@ def test_times_of_cells(cell, time):
 
 
 def test_a_long_cell_is_no_time():
-    """In its digits a clock would be looked for at each of them: 130,000 took minutes."""
+    """A clock time would be looked for at each digit: 130,000 digits took minutes."""
     assert time_of("1" * 74 + ":05:10") == (float("1" * 74) * 3600 + 310, 86400.0)
     assert time_of("1" * 75 + ":05:10") is None
     assert time_of("1" * 130_000 + ":") is None

@@ -52,7 +52,7 @@ def test_size_of_a_unix_stamp_tells_its_unit(start, step, rate):
 
 @pytest.mark.parametrize("least", [10**9, 10**12, 10**15, 10**17])
 def test_least_unix_stamp_is_that_of_2001(least):
-    """Of nanoseconds the least is earlier: since other years than 1970 there have been fewer of them."""
+    """The least stamp in nanoseconds is earlier: stamps that count from other years than 1970 are smaller."""
     units = {10**9: (None, 1.0), 10**12: (1.0, 1e-3), 10**15: (1e-3, 1e-6), 10**17: (1e-6, 1e-9)}
     below, at = (stamps([start, start + 1], "x") for start in (least - 20, least))
     assert (below._unit(), at._unit()) == units[least]
@@ -379,7 +379,7 @@ def test_gaps_that_hold_most_of_the_time_give_no_rate():
 
 
 def test_two_steps_of_other_sizes_give_no_rate():
-    """Their mean was divided by, of which there is none."""
+    """Such steps have no mean, by which a rate would be divided."""
     with pytest.raises(RateError, match=r"^2 of 2 steps in the time column of a\.csv are uneven; give --rate, in Hz$"):
         stamps([0.0, 0.1, 72.0]).rate("a.csv")
 

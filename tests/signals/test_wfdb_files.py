@@ -232,7 +232,7 @@ _LINKED = b" 16 200 16 0 0 0 0 I\n"
     ],
 )
 def test_names_are_read_as_the_library_reads_them(tmp_path: Path, headers: dict[str, bytes], link: str, why: str):
-    """It opens what it reads: what is a name to it and none to sepray would not be looked at."""
+    """The library wfdb opens the names that it reads: sepray would not check a name that it reads otherwise."""
     pytest.importorskip("wfdb")
     folder = tmp_path / "lk"
     folder.mkdir()
@@ -249,7 +249,7 @@ def test_names_are_read_as_the_library_reads_them(tmp_path: Path, headers: dict[
 
 @pytest.mark.parametrize("name", ["rec::y/r.hea", "rec::y.hea"])
 def test_a_path_that_the_library_takes_for_an_address_is_refused(tmp_path: Path, name: str) -> None:
-    """Of ``rec::y/r.hea`` it would open ``rec``, which may be a link out of the folder."""
+    """For ``rec::y/r.hea``, wfdb would open ``rec``, which may be a link out of the folder."""
     pytest.importorskip("wfdb")
     header = tmp_path / name
     header.parent.mkdir(exist_ok=True)

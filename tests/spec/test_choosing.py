@@ -1,4 +1,4 @@
-"""How the champion of several objectives is chosen: the rules, by values that are worked out by hand."""
+"""Rules by which the champion of several objectives is chosen, on values that are worked out by hand."""
 
 import numpy as np
 import pytest

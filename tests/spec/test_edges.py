@@ -1,4 +1,4 @@
-"""Which settings are said to be at an edge of their range."""
+"""Settings that are said to be at an end of their range."""
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

@@ -50,7 +50,7 @@ def test_lock_is_seen_without_taking_or_making_one(tmp_path):
 
 
 def test_what_is_no_lock_is_not_waited_for(tmp_path):
-    """One of the group may put a pipe there, or a link."""
+    """A member of the group may put a pipe there, or a link."""
     os.mkfifo(tmp_path / "lock")
     assert not folder.is_locked(tmp_path)
     assert folder.folder_id(tmp_path) == ""

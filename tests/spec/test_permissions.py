@@ -1,4 +1,4 @@
-"""What a start is permitted: nothing unless a flag says so, and what the flags are called."""
+"""Permissions of a start: none unless a flag gives it, and the names of the flags."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What a study is: flags, defaults, refusals, and the way back from its record."""
+"""The description of a study: flags, defaults, refusals, and the way back from its stored form."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What the tests of tables share: a small table, and our figures beside its own."""
+"""Parts that tests of tables share: a small table, and our figures beside its own."""
 
 import pytest
 

@@ -54,7 +54,7 @@ def test_first_and_last_iterations_are_among_at_most_six(count, shown):
 
 @pytest.fixture
 def asked(monkeypatch, data):
-    """What is asked of the stores; the training itself is a real one."""
+    """Return the questions that the stores are asked; the training itself is a real one."""
     asked = []
 
     def again(record, cache, stage, number):

@@ -1,4 +1,4 @@
-"""What holds for every task; a module placed into sepray.tasks is enrolled by being there."""
+"""Rules for every task; a module placed into sepray.tasks is enrolled by being there."""
 
 import dataclasses
 import hashlib
@@ -106,7 +106,7 @@ def test_unpaired_samples_are_in_none_of_the_mixtures(task: Loaded) -> None:
 
 
 def test_items_say_what_they_were_cut_from(task: Loaded) -> None:
-    """As many names in all items, those of no two splits alike; ``load_task`` refuses others."""
+    """All items have as many names, and no two splits share any; ``load_task`` refuses other units."""
     for split in _splits(task.data).values():
         assert split.units is not None
         assert len(split.units) == len(split)

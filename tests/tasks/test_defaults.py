@@ -310,7 +310,7 @@ FIELDS = [(name, field, *ends) for name, fields in LIMITS.items() for field, end
 
 
 def refusal(name: str, field: str, value: object) -> str:
-    """What is said of a value; an empty text where it is taken."""
+    """Return the refusal of a value; an empty text where the value is taken."""
     try:
         registry.find("sepray.tasks", name).Config(**{field: value})
     except UsageError as error:

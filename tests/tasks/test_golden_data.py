@@ -26,7 +26,7 @@ NAMES = [
 
 
 def described(name: str, cache: Path) -> dict[str, object]:
-    """What the signal is, and of each split's mixture and sources the root mean square and a sum by place."""
+    """Return the signal, and for each split the root mean square of mixture and sources, and their sum by place."""
     data = load_task(registry.config(PACKAGE, name), cache)
     found: dict[str, object] = {
         "signal": dataclasses.asdict(data.signal),

@@ -116,7 +116,7 @@ def test_test_figures_are_of_whole_tracks(folder: Path, tmp_path: Path) -> None:
 
 
 def test_settings_that_are_stored_without_the_field_mean_crops() -> None:
-    """So studies begun and models registered before are scored as they were."""
+    """Thus studies begun and models registered before are scored as they were."""
     before = identity.plain(replace(SMALL, test_tracks=False))
     assert "test_tracks" not in before
     assert registry.restored("sepray.tasks", "sepray.tasks.stems", before) == replace(SMALL, test_tracks=False)

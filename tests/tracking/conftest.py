@@ -42,7 +42,7 @@ def delivery(outbox, uri):
 
 
 class Reader:
-    """What MLflow's database says of one study."""
+    """The content of MLflow's database on one study."""
 
     def __init__(self, client, study, experiment="sepray"):
         self.client = client

@@ -1,4 +1,4 @@
-"""Whether an MLflow server lets this user in, asked of a server that answers as one with logins does."""
+"""The question to an MLflow server whether it lets this user in, with a server that answers as one with logins does."""
 
 import base64
 import json

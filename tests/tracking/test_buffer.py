@@ -1,4 +1,4 @@
-"""What the outbox cannot take waits in memory, in order."""
+"""Operations that the outbox cannot take wait in memory, in order."""
 
 import sqlite3
 

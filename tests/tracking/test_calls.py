@@ -1,4 +1,4 @@
-"""What calls to MLflow come to: an answer, a refusal, a failure that may pass, or silence."""
+"""Ends of calls to MLflow: an answer, a refusal, a failure that may pass, or silence."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What MLflow has of a study is found by its tag, and deleted; other studies' runs and versions are not."""
+"""A study's runs and models in MLflow are found by its tag and deleted; those of other studies are not."""
 
 import pytest
 

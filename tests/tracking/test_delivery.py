@@ -380,7 +380,7 @@ def test_a_parameter_that_changes_keeps_its_value_and_becomes_a_tag(outbox, deli
 
 
 def test_runs_are_found_again_where_the_database_has_moved(outbox, delivery, folder, read):
-    """With another address the outbox forgets the ids; a model can be logged into its run all the same."""
+    """The outbox forgets the ids when the address changes; a model can be logged into its run all the same."""
     small_study(outbox)
     delivery.deliver(2000)
     known = outbox.run_ids("s")

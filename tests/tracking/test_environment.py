@@ -124,7 +124,7 @@ def _asked(monkeypatch):
 @pytest.mark.parametrize("name", ["HEAD", "config", "index", "packed-refs", "info/exclude", "refs/heads/main"])
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_git_is_not_asked_where_it_would_wait_for_a_pipe(tmp_path, monkeypatch, git, name, kind):
-    """It cost 10 s, also in a folder below one that anybody may write to."""
+    """The wait cost 10 s, also in a folder below one that anybody may write to."""
     git("branch", "-M", "main")
     below = tmp_path / "a" / "b"
     below.mkdir(parents=True)

@@ -115,7 +115,7 @@ def test_folders_of_the_users_own_modules_are_no_libraries(tmp_path, monkeypatch
 
 
 def test_programs_of_python_itself_leave_its_library(monkeypatch):
-    """As with ``python -m cProfile study.py``."""
+    """Such a program is ``python -m cProfile study.py``."""
     monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace(__file__=cProfile.__file__))
     library = str(Path(cProfile.__file__).parent)
     monkeypatch.setattr(sys, "path", [library])

@@ -1,4 +1,4 @@
-"""What MLflow keeps of a packaged model beside the registry, with an MLflow of the test's own."""
+"""MLflow's logged model of a packaged model, beside the registry, with an MLflow of the test's own."""
 
 import json
 import math

@@ -132,7 +132,7 @@ def test_runs_follow_what_is_expected_of_them(folder, uri, read):
 
 
 def test_names_tags_and_data_are_added_and_what_a_user_changed_stays(folder, uri, client, read):
-    """As for a study of an older version, or one whose database was thrown away."""
+    """A study of an older version is like this, or one whose database was thrown away."""
     agree(folder, uri)
     data = {"name": "ecg", "digest": "abc", "source": "{}", "profile": "{}", "context": "training"}
     added = {"former_name": "trial 0", "inherited": {"mlflow.user": "me", "beta": "old"}, "dataset": data}

@@ -1,4 +1,4 @@
-"""What the description of a packaged model may hold: another type, size or a loop is noticed by its name."""
+"""Limits of a packaged model's description: another type, size or a loop is noticed by its name."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a packaged model says of its signals: values that cannot be are refused when it is loaded, in one line."""
+"""A packaged model's description of its signals: impossible values are refused when it is loaded, in one line."""
 
 import math
 

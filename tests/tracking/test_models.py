@@ -142,7 +142,7 @@ def test_another_model_of_the_same_run_is_another_version(folder, tracked, clien
 
 
 def test_same_model_of_another_retraining_is_the_same_version(folder, tracked, client, separator, unchecked):
-    """It stands for one whose checkpoints were lost; where that one's run was deleted, it is another version."""
+    """The second stands for the first, which lost its checkpoints; if the first's run is deleted, it is a version."""
     package(folder / "model", separator)
     tracked.outbox.put(RunKey("study-1", "final-7"), "run", {"name": "g", "start": 1, "tags": {}})
     assert models.register(tracked, "final-2", folder / "model", "cass") == "1"
@@ -207,7 +207,7 @@ def test_logged_model_knows_its_versions_its_scores_and_their_data_once(folder, 
 
 def test_files_that_the_artifact_store_does_not_take_are_an_outage(folder, tracked, separator, unchecked, monkeypatch):
     class NoCredentialsError(Exception):
-        """As a cloud's library raises it."""
+        """The error that a cloud's library raises."""
 
     def refuse(*_):
         raise NoCredentialsError("Unable to locate credentials")
@@ -436,7 +436,7 @@ def test_names_are_quoted_for_mlflow():
 
 
 def test_code_of_a_registered_model_is_said_to_be_its_runs_users(tmp_path, client, uri, monkeypatch):
-    """Where it is not what is installed here: who may log a model says so, and nobody else is asked."""
+    """For code that is not installed here, the run's user is named; nobody else is asked."""
     run = client.create_run("0", tags={"mlflow.user": "eve"})
     told = []
     monkeypatch.setattr(models, "_folder", lambda model, uri: tmp_path)

@@ -87,7 +87,7 @@ def test_a_copied_file_outlives_its_original_and_leaves_when_acknowledged(box, t
 
 
 def test_a_copy_that_is_not_appended_is_not_kept(box, tmp_path, monkeypatch):
-    """On a full disk it is tried again each second."""
+    """On a full disk the operation is tried again each second."""
     (tmp_path / "plot.txt").write_text("drawn")
 
     def refuse(*_):

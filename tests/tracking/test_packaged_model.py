@@ -203,7 +203,7 @@ def test_code_that_is_trusted_runs_in_a_process_of_its_own_without_secrets(folde
 
 @pytest.fixture
 def processes(monkeypatch):
-    """What would be started, without starting it."""
+    """Return the processes that would be started, without starting them."""
     started = []
 
     class Process:
@@ -416,7 +416,7 @@ def test_another_loader_is_not_run_where_all_else_is_what_is_installed_here(fold
 
 
 def test_another_loader_is_named_wherever_consent_runs_it(folder, foreign, processes, monkeypatch, caplog):
-    """It is what the model's own process runs."""
+    """The model's own process runs its own loader."""
     with_another_loader(folder)
     with pytest.raises(
         ModelError, match=r"SEPRAY_TRUST_MODEL_CODE=1\)\. The flag also runs the model's own tracking/loader\.py, "
@@ -595,7 +595,7 @@ def test_packaging_signs_what_it_writes(tmp_path, monkeypatch, separator, unchec
 
 
 def test_former_signature_is_refused_with_what_to_do(folder, monkeypatch):
-    """It was of the digest alone, so that whoever may write the model could change all other metadata."""
+    """The former signature was of the digest alone: whoever could write the model could change all other metadata."""
     monkeypatch.setenv(trust.KEY, "k" * 16)
     metadata = yaml.safe_load((folder / "MLmodel").read_text())["metadata"]
     told = hmac.new(b"k" * 16, b"sepray model\0" + metadata["digest"].encode(), "sha256").hexdigest()

@@ -219,7 +219,7 @@ def test_reader_outlives_a_storage_that_fails_and_tells_the_ids_of_runs_again(mo
 
 
 def test_reader_that_finds_its_pipe_closed_ends_without_a_traceback():
-    """As where a storage is locked for so long that the study has stopped meanwhile."""
+    """The pipe is closed where a storage is locked for so long that the study has stopped meanwhile."""
     pipe = io.StringIO()
     pipe.close()
     process = SimpleNamespace(stdout=pipe, wait=lambda: None, returncode=0)
@@ -227,7 +227,7 @@ def test_reader_that_finds_its_pipe_closed_ends_without_a_traceback():
 
 
 def test_id_that_is_being_told_is_not_told_by_another_thread_too(mortal):
-    """As where the storage is locked while the study ends, and the reader still waits for it."""
+    """Two threads tell an id where the storage is locked while the study ends, and the reader still waits for it."""
     heard, begun, free = [], threading.Event(), threading.Event()
 
     def on_run_id(key, run_id, experiment_id):

@@ -41,7 +41,7 @@ def halves():
 
 
 def refused(model, data, params=None):
-    """Why a request is refused, where a server answers it with 400."""
+    """Return why a request is refused, where a server answers it with 400."""
     with pytest.raises(MlflowException) as refusal:
         model.predict(data, params)
     assert (refusal.value.error_code, refusal.value.get_http_status_code()) == ("INVALID_PARAMETER_VALUE", 400)

@@ -145,7 +145,7 @@ def test_links_in_the_place_of_own_files_are_not_written_through(tmp_path):
 
 @pytest.mark.parametrize("kind", ["artifact", "name"])
 def test_nothing_is_deleted_through_a_link_in_the_place_of_the_copies(tmp_path, kind):
-    """What a group has put in their place may be any folder of who delivers, such as MLflow's."""
+    """A link that a group has put there may lead to any folder of the user who delivers, such as MLflow's."""
     (tmp_path / "mlruns" / UUID).mkdir(parents=True)
     (tmp_path / "mlruns" / UUID / "artifacts").write_text("whole")
     with contextlib.closing(Outbox(tmp_path / "outbox.db")) as box:

@@ -371,7 +371,7 @@ def test_the_sender_ends_with_its_parent(folder, uri):
 
 
 def running(pid):
-    """Whether a process lives (a zombie that nobody has waited for does not)."""
+    """Say whether a process lives (a zombie that nobody has waited for does not)."""
     with contextlib.suppress(OSError), open(f"/proc/{pid}/stat") as file:
         return file.read().rpartition(")")[2].split()[0] != "Z"
     return False

@@ -41,7 +41,7 @@ def item(sources: Tensor) -> Tensor:
 
 
 def start(sources: Tensor) -> Tensor:
-    """Where its crop begins, ``[batch, source]``."""
+    """Return where the crop of each source begins, ``[batch, source]``."""
     return sources[:, :, 0, 0].remainder(1) * 64
 
 

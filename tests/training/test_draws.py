@@ -1,4 +1,4 @@
-"""What a step needs is drawn at once and brought to the device at once; where a draw looks at its batch, one by one."""
+"""A step's random tensors are drawn and brought to the device at once; one by one where a draw looks at its batch."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Which items give mixtures, and which the samples of unpaired training, where units cannot be kept apart."""
+"""The division of items into mixtures and samples for unpaired training, where units cannot be kept apart."""
 
 import torch
 
