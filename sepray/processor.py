@@ -34,7 +34,7 @@ def flags() -> frozenset[str]:
 
 
 def has_bfloat16(flags: Collection[str]) -> bool:
-    """Say whether a CPU with these instruction sets multiplies bfloat16 natively; any other is much slower with it."""
+    """Say whether a CPU with these instruction sets multiplies bfloat16 natively, without which bfloat16 is slow."""
     return any(flag in flags for flag in _BFLOAT16)
 
 

@@ -305,7 +305,7 @@ def restored(package: str, module: str, values: Mapping[str, Any]) -> Any:
 
 
 def _misfit(kind: Any, values: Mapping[str, Any]) -> str:
-    """Return what is wrong with the first stored value that does not have the form of its field's type, or nothing."""
+    """Return the error of the first stored value that does not have the form of its field's type; empty if all have."""
     with contextlib.suppress(Exception):  # annotations that cannot be resolved say nothing
         for name, hint in typing.get_type_hints(kind).items():
             with contextlib.suppress(TypeError):  # shapes knows no form of that type

@@ -20,7 +20,7 @@ _BETAS = "the decay rates of Adam's moments: add betas: tuple[float, float] = (0
 
 
 def check_dataclass(config: object) -> None:
-    """Refuse the configuration of a separator or a task that is no dataclass: nothing could say what is in it.
+    """Refuse the configuration of a separator or a task that is no dataclass: its settings could not be told.
 
     Raises:
         UsageError: the configuration is no dataclass.

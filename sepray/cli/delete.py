@@ -24,8 +24,8 @@ def delete(
     Example: sepray delete cass-ecg --runs
 
     Args:
-        runs: Delete its MLflow runs too. They can be restored until `mlflow gc`.
-        models: Delete its versions of registered models too, for good.
+        runs: Delete the study's MLflow runs too. They can be restored until `mlflow gc`.
+        models: Delete the study's versions of registered models too, for good.
     """
     application.require_storage(study.storage)
     from ..console.terminal import console

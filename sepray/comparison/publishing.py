@@ -133,7 +133,7 @@ def _track(
     folder: Path,
     files: list[str],
 ) -> None:
-    """Write the comparison's MLflow run, which holds the tables and names the studies; again, it is the same run."""
+    """Write the comparison's MLflow run, which holds the tables and names the studies; a later start writes to it."""
     tracker = Tracker(
         folder / "outbox.db",
         f"{comparison.name}-{folder.name}",

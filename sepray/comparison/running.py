@@ -251,7 +251,7 @@ def _is_of_first_seeds(trial: FrozenTrial, seeds: int) -> bool:
 
 
 def _training_seconds(results: StudyResults, trial: FrozenTrial) -> float:
-    """Return the seconds of a training, those of the separator that it started from among them."""
+    """Return the seconds of a training, together with those of the separator that it started from."""
     history = results.history("finals", trial.number)
     return float(sum(epoch["epoch_seconds"] + epoch.get("start_seconds", 0.0) for epoch in history))
 

@@ -162,7 +162,7 @@ class StageProgress:
             self._running[number] = result
 
     def finished(self, number: int, outcome: Ending, result: Mapping[str, Any]) -> None:
-        """Count and show a trial that ended; one that ends again, under its number, counts once."""
+        """Count and show a trial that ended; a trial that ends twice, under one number, counts once."""
         self._running.pop(number, None)
         if number in self._ended:
             self.done[self._ended[number]] -= 1

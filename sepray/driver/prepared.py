@@ -150,7 +150,7 @@ class PreparedStudy:
         return self.spec.budget.seeds(len(self.arms), len(self.objectives))
 
     def reference_epochs(self, label: str) -> int | None:
-        """Return for how many epochs published settings are trained for the table; None: for those of the study."""
+        """Return for how many epochs published settings are trained for the table; None: for as many as trials are."""
         own = published_settings.own_epochs(label, self.spec.budget.reference_budget, self.spec.reference_epochs)
         return None if own == self.spec.budget.max_epochs else own
 
@@ -278,7 +278,7 @@ def _references(
 def _points_of_arms(
     arms: Mapping[str, Arm], points: Mapping[str, Hyperparameters], defaults: Hyperparameters
 ) -> dict[str, dict[str, Any]]:
-    """Return the points that some arm has, with its settings and without what is inactive in it."""
+    """Return the points that some arm has, with the arm's settings and without parameters inactive in the arm."""
     found = {}
     for name, point in points.items():
         arm = of_settings(arms, {**defaults, **point})

@@ -104,7 +104,7 @@ def next_commands(registration: Registration, tracking_uri: str, experiment_id: 
 
 
 def _tracking_flag(address: str) -> str:
-    """Return the flag with MLflow's address for a command; empty if it is the usual one, or has a secret."""
+    """Return the flag with MLflow's address for a command; empty if the address is the usual one, or has a secret."""
     is_usual = _is_same(address, None)
     return "" if is_usual or mask(address) != address else f" --tracking-uri {shlex.quote(address)}"
 

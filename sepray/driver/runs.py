@@ -22,7 +22,7 @@ from ..tracking.stored_forms import NOTE, inherited
 from .best_so_far import BestSoFar, history, milliseconds
 
 STAGES = {"search": "trial", "finals": "final", "explain": "ablation"}
-"""Stage of a study -> what a trial of it is called."""
+"""Stage of a study -> the word for a trial of the stage."""
 RUN_CONTEXT = "mlflow"
 """User attribute of the search with the parameters, tags and data of runs that their trials do not have."""
 _ENDINGS = {"pruned": "stopped early", "collapsed": "collapsed"}

@@ -234,7 +234,7 @@ def _ask(job: trial.Job, count: int) -> list[dict[str, Any]]:
 
 
 def _send(process: subprocess.Popen[bytes], content: bytes) -> None:
-    """Write the whole standard input of a process; one that has ended says so where its answer is read."""
+    """Write the whole standard input of a process; a process that has ended says so where its answer is read."""
     assert process.stdin is not None
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(content)

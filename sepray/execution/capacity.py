@@ -101,7 +101,7 @@ def _started_on_demand() -> list[dict[str, float]] | None:
 
 
 class Slots:
-    """Numbers of trials: of those that run at once on a cluster, and of those that Tune is given.
+    """The number of trials that run at once on a cluster, and the number that Tune is given.
 
     Args:
         needs: what a trial needs of each resource.

@@ -144,7 +144,7 @@ def keep_metadata(folder: str, without: Collection[str] = ()) -> None:
 
 
 def _newest_first(filesystem: fs.FileSystem, path: str) -> list[tuple[int, str]]:
-    """Return epoch and file name of all checkpoints in a folder; of two of one epoch the one written later is first."""
+    """Return epoch and file name of all checkpoints in a folder, the newest first; of one epoch, the last written."""
     files = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
     matches = [(_NAME.match(file.base_name), file) for file in files]
     found = ((m, file) for m, file in matches if m and file.type is fs.FileType.File)  # no pipe, no device

@@ -35,7 +35,7 @@ class CheckpointWriter:
         return idle and time.monotonic() - self._written_at >= self._interval
 
     def write(self, folder: str, epoch: int, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-        """Start to write a checkpoint, once the one before is written; the caller must not change ``tensors`` any more.
+        """Start to write a checkpoint, once the last one is written; the caller must not change ``tensors`` any more.
 
         Raises:
             Exception: the error of the previous write.

@@ -287,7 +287,7 @@ def _start_errors() -> Iterator[None]:
 
 
 def _authenticate() -> None:
-    """Use the user's Ray token if there is one: a cluster that was started with it asks for it."""
+    """Use the user's Ray token if there is one: a cluster that was started with a token asks for it."""
     try:
         from ray._private.authentication import authentication_token_setup as setup
 
@@ -336,7 +336,7 @@ def _cluster_errors(address: str) -> Iterator[None]:
 
 
 def _environment_of_job() -> dict[str, Any]:
-    """Return the runtime environment of the Ray job that this process runs in; empty without a job, or without one.
+    """Return the runtime environment of the Ray job that this process runs in; empty without a job, or if it has none.
 
     Ray adds to it what the process itself asks for, and refuses what is named in both.
     """

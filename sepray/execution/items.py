@@ -215,7 +215,7 @@ def _fetched(given: Served) -> FileSlice:
 
 @contextlib.contextmanager
 def _rays_errors() -> Iterator[None]:
-    """Raise what Ray says of a process or an object that was lost as an OSError: it is no fault of the trial's."""
+    """Raise Ray's errors of a lost process or object as an OSError: such a loss is no fault of the trial's."""
     try:
         yield
     except ray.exceptions.RayError as error:

@@ -117,7 +117,7 @@ class Members:
 
 
 def _begun(separator: Separator, weights: Mapping[str, np.ndarray] | None) -> Separator:
-    """Return a separator with the given weights, copied; the separator as it is where there are none."""
+    """Return a separator with the given weights, copied; without weights, the separator as it is."""
     if weights is not None:
         separator.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     return separator

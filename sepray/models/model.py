@@ -114,7 +114,7 @@ def load_model(
 
 
 def loaded(model: Address | Model, tracking_uri: str | None = None, device: str = "auto") -> Model:
-    """Return a model as it is, or the one at an address."""
+    """Return a model as it is, or load the one at an address."""
     return model if isinstance(model, Model) else load_model(model, tracking_uri, device)
 
 

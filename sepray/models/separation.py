@@ -27,7 +27,7 @@ from .stream import Levels, check_window, estimate_channels, estimates_of, level
 
 Array = NDArray[np.float32]
 Progress = Callable[[int, int], None]
-"""Called after each block with the number of samples done, and of all."""
+"""Called after each block with two numbers of samples: those that are done, and all."""
 Value = TypeVar("Value", bound=NDArray[np.float32] | Path)
 
 

@@ -63,7 +63,7 @@ def how_to_trust(module: str) -> str:
 
 
 def add_current_folder() -> None:
-    """Let modules be imported from the current folder, behind what is installed, if it is this user's alone.
+    """Let modules be imported from the current folder, after installed packages, if the folder is this user's alone.
 
     The folder is left out if others may put files there. It is also left out if it announces modules (entry points), as
     an installed package does: torch and MLflow import whatever a folder of the search path announces. In an archive
@@ -75,7 +75,7 @@ def add_current_folder() -> None:
 
 
 def add_named_folder(folder: Path) -> None:
-    """Let modules be imported from the folder of a file that the user has named, behind what is installed.
+    """Let modules be imported from the folder of a file that the user has named, after installed packages.
 
     The folder may belong to anybody; it is left out if it announces modules, as the current folder is.
     """

@@ -138,7 +138,7 @@ class StudyResults:
 
     @cached_property
     def ranked(self) -> list[FrozenTrial]:
-        """Feasible trials, the best first and the first of equal ones before others.
+        """Feasible trials, the best first; of equally good ones, the first.
 
         With several objectives the study's rule (``--choose``) says which is better.
         """

@@ -129,7 +129,7 @@ def held(saved: SavedStudy) -> Iterator[None]:
 
 
 def carry_out(deletion: Deletion) -> None:
-    """Delete what ``deletion`` says; the caller holds the study (``held``).
+    """Carry out the plan ``deletion``; the caller holds the study (``held``).
 
     Raises:
         OSError: a file cannot be deleted.

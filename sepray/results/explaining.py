@@ -62,7 +62,7 @@ class PathOptions:
 
 
 def training_seconds(retrainings: Sequence[FrozenTrial], epochs: int) -> float | None:
-    """Return the seconds that a training will take, by what an epoch of the retrainings took; None if none has ended.
+    """Return the seconds of a training, by those of an epoch of the retrainings; None if none has ended.
 
     Published settings may have been trained for another number of epochs, and retrainings that failed for fewer.
     """
@@ -120,7 +120,7 @@ class PathTraining:
         self.seconds = training_seconds(result.trials_of["finals"], self.epochs)
 
     def train(self) -> Explanation:
-        """Train what is missing, keep the path in the study's result, make the report again, and return the path.
+        """Train the missing steps, keep the path in the study's result, make the report again, and return the path.
 
         Raises:
             KeyboardInterrupt: the path was interrupted; training it again goes on.

@@ -1,4 +1,4 @@
-"""Presents what a study's stores hold: the champion's settings, results and trials as tables, failures, progress."""
+"""Presents a study from its stores: the champion's settings, results and trials as tables, failures, progress."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def reproduce(
     epochs: int | None = None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> Reproduction:
-    """Train a trial again in this process and compare it with what the study has stored. The study is not changed.
+    """Train a trial again in this process and compare it with the study's stored values. The study is not changed.
 
     Args:
         found: the study, from its stores.
@@ -156,7 +156,7 @@ class Repetition:
     validation: Mapping[str, torch.Tensor]
 
     def epoch(self) -> dict[str, float]:
-        """Train one epoch, and return what it reports."""
+        """Train one epoch, and return the result that the trial reports."""
         return self.members.epoch(self.validation, self.context.evaluation_batch)
 
 

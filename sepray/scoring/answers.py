@@ -127,7 +127,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Importance:
-    """The setting that explains most of what the trials of a search differ by.
+    """The setting that explains most of the differences between the trials of a search.
 
     Attributes:
         name: name of the hyperparameter.

@@ -63,7 +63,7 @@ def system_of(separate: Separator | Callable[[Tensor], Tensor]) -> System:
 
 
 def unprocessed_mixture(mixture: Tensor, sources: Tensor) -> Tensor:
-    """Return the mixture, in the sources' channels, as the estimate of every source: what a separator has to exceed."""
+    """Return the mixture, in the sources' channels, as the estimate of every source: the score to exceed."""
     return mixture[:, : sources.shape[2]].unsqueeze(1).expand_as(sources)
 
 

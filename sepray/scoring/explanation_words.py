@@ -79,7 +79,7 @@ def caption(path: Explanation) -> str:
 
 
 def verdict(step: Step, direction: str) -> str:
-    """Return what a step's difference says: its share, or that it is within the spread of the seeds."""
+    """Return the verdict on a step's difference: its share, or that it is within the spread of the seeds."""
     if step.gap is None:
         return "failed" if step.mean is None else "-"
     if step.gap.is_nothing:
@@ -121,7 +121,7 @@ def markdown(path: Explanation) -> str:
 
 
 def _is_shown(step: Step) -> bool:
-    """Say whether a step has a share that is beyond what seeds differ by."""
+    """Say whether a step has a share that exceeds the differences between seeds."""
     return step.share is not None and step.gap is not None and step.gap.beyond_seeds
 
 

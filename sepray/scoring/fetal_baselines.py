@@ -28,7 +28,7 @@ def mixture(leads: Tensor) -> Tensor:
 
 
 def template(leads: Tensor, rate: float, mother: Range) -> Tensor:
-    """Return the mother's average beat in each lead, scaled to each beat, and what is left without it.
+    """Return the mother's average beat in each lead, scaled to each beat, and the rest of the lead without it.
 
     Args:
         leads: ``[lead, segment, time]``.

@@ -181,7 +181,7 @@ METRICS: dict[str, Score] = {
     "relative_linf": _relative(math.inf),
     "si_sdr": si_sdr,
 }
-"""Measures that are defined for any signal, by name; ``choices.MEASURES`` says what each is."""
+"""Measures that are defined for any signal, by name; ``choices.MEASURES`` describes each of them."""
 
 _OF_SOUNDS: dict[str, Score] = {"snr": snr}
 _OF_IMAGES: dict[str, Score] = {"psnr": psnr, "ssim": ssim}

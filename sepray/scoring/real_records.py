@@ -22,7 +22,7 @@ from ..signals.heart_annotations import Annotation
 from .beat_scores import ROUNDING, TOLERANCE, counts
 
 SECONDS = 10.0
-"""Length of a segment in seconds; of a shorter recording all of it is one."""
+"""Length of a segment in seconds; a shorter recording is one segment."""
 
 NEAR = 5.0
 """Largest difference between a right rate and the annotated one, in beats a minute."""
@@ -40,7 +40,7 @@ measures it on synthetic fetuses."""
 
 
 def segments(signal: Tensor, rate: float) -> Tensor:
-    """Return ``[..., segment, time]`` of ``[..., time]``; what is left at the end is not scored."""
+    """Return ``[..., segment, time]`` of ``[..., time]``; samples after the last whole segment are not scored."""
     length = min(signal.shape[-1], round(SECONDS * rate))
     count = signal.shape[-1] // length
     parts: Tensor = signal[..., : count * length].unflatten(-1, (count, length))
@@ -128,7 +128,7 @@ class RecordScores:
 
 
 def score(found: Beats, known: Annotation, seconds: float) -> RecordScores:
-    """Return the scores of beats ``[lead, segment, beat]`` that were found, against what is known.
+    """Return the scores of beats ``[lead, segment, beat]`` that were found, against the known beats or rates.
 
     Args:
         found: the beats.

@@ -175,7 +175,7 @@ def parameters(arms: Mapping[str, Arm], hyperparameters: Mapping[str, Any], arm:
 def dimensions(
     arms: Mapping[str, Arm], space: Mapping[str, BaseDistribution], trial: FrozenTrial
 ) -> Mapping[str, BaseDistribution]:
-    """Return the distributions of a trial's parameters: the arm and what it searches, or without arms the space."""
+    """Return the distributions of a trial's parameters: the arm and those that it searches; without arms the space."""
     if not arms:
         return space
     name = arm_of(trial)

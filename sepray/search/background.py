@@ -59,11 +59,11 @@ class BackgroundThread:
             return condition()
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is queued; return whether that is so."""
+        """Wait until nothing is queued; return whether the queue is empty."""
         return self.wait(lambda: not self._queue, timeout)
 
     def close(self) -> None:
-        """Perform what is queued, and end the thread."""
+        """Perform all queued operations, and end the thread."""
         with self.changed:
             self._closing = True
             self.changed.notify_all()
@@ -98,7 +98,7 @@ class BackgroundThread:
                 self.changed.notify_all()
 
     def _next(self) -> StorageCall | None:
-        """Wait for an operation and return it; it stays in the queue until it is performed. None: the end."""
+        """Wait for an operation and return it; it stays in the queue until it is performed. None means the end."""
         with self.changed:
             self.changed.wait_for(lambda: self._queue or self._closing or self._needs_refill())
             if self._queue:

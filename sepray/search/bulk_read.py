@@ -73,7 +73,7 @@ class BulkReadStorage(RDBStorage):
 
 
 class RowError(ValueError):
-    """A row of a table has what Optuna never writes there; SQLite takes any value in any column."""
+    """A row of a table has a value that Optuna never writes there; SQLite takes any value in any column."""
 
 
 @contextlib.contextmanager

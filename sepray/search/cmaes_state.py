@@ -1,4 +1,4 @@
-"""The state of CMA-ES in the Optuna storage as JSON: Optuna would keep it as a pickle, which runs what it holds.
+"""The state of CMA-ES in the Optuna storage as JSON: Optuna would keep a pickle, which may run code when it is read.
 
 Whoever may write to a shared storage could so run code as everybody who goes on with the study.
 """

@@ -59,7 +59,7 @@ def _with_storage_errors(method: Callable[..., Any], kind: type[Exception]) -> C
 
 
 def _reason(error: Any) -> str:
-    """Return what gRPC says of an error, in one line."""
+    """Return gRPC's message of an error, in one line."""
     code, details = error.code(), " ".join(str(error.details() or "").split())
     return (
         f"the proxy answers {code.name}: {details}" if code.name != "UNAVAILABLE" else f"the proxy is gone: {details}"

@@ -117,7 +117,7 @@ def in_words(name: str, entry: LeaseEntry, here: Surroundings) -> str:
 
 
 def delete(storage: BaseStorage, study_id: int) -> None:
-    """Delete an entry, unless another driver has done so or does so at this moment."""
+    """Delete an entry, unless another driver has deleted it or does so at this moment."""
     try:
         storage.delete_study(study_id)
     except KeyError:

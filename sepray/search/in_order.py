@@ -1,4 +1,4 @@
-"""A searcher that gives the same trials every time, with several slots too: it is told results in a virtual order.
+"""A searcher that gives the same trials every time, with several slots too: it hears results in a virtual order.
 
 What a sampler proposes, and whom a scheduler stops, depends on what both have heard so far, and so on which trial was
 faster. Here they hear of results in the order of ``virtual_order.VirtualOrder``, and the sampler is asked for a trial

@@ -23,7 +23,7 @@ _CHUNK = 65536
 
 
 class RepairingBackend(JournalFileBackend):
-    """Drops a last line that is not whole before it appends: the next line would become a part of it.
+    """Drops a torn last line before it appends: the next line would become a part of that line.
 
     What such a line says has never happened: whoever wrote it has not had an answer. Readers pass it over.
     """

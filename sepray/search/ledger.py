@@ -1,4 +1,4 @@
-"""The trials of a study in its Optuna storage: counts what is left to do, hands out trials, writes how they went.
+"""The trials of a study in its Optuna storage: counts those that are left, hands out trials, writes how they went.
 
 Every method blocks on the storage, so one background thread calls them all. Every write may be repeated: after an
 answer that was lost, or a driver killed between two writes, the next ``count`` completes what is half done.
@@ -308,7 +308,7 @@ class Ledger:
         return self._asked_trial(trial.number, trial.user_attrs, params, trial)
 
     def _dimensions(self, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return Optuna's parameters of a trial: the whole space, or what its arm searches, the arm first.
+        """Return Optuna's parameters of a trial: the whole space, or those that its arm searches, the arm first.
 
         Of a fixed trial they are those that its values lie in.
         """

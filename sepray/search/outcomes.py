@@ -86,12 +86,12 @@ def outcome(trial: FrozenTrial) -> str:
 
 
 def replaced(trials: Iterable[FrozenTrial]) -> set[int]:
-    """Return the numbers of the trials in whose place others of these were run."""
+    """Return the numbers of the trials that another one of these trials repeats."""
     return {int(t.user_attrs["retry_of"]) for t in trials if "retry_of" in t.user_attrs}
 
 
 def standing(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials in whose place no other of these was run."""
+    """Return the trials that no other one of these trials repeats."""
     trials = list(trials)
     others = replaced(trials)
     return [trial for trial in trials if trial.number not in others]

@@ -233,7 +233,7 @@ class StudySearcher(Searcher):
         self.annotate(number, "perturbations", list(trial.perturbations))
 
     def flush(self, timeout: float | None = None) -> bool:
-        """Wait until all that is queued is in the storage; return whether it is.
+        """Wait until all queued writes are in the storage; return whether they are.
 
         Raises:
             StorageError: the storage has failed for longer than ``patience``.

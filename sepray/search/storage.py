@@ -331,7 +331,7 @@ def first_line(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def _damage_reported(url: str) -> Iterator[None]:
-    """Raise a StorageError for rows and attributes that others have damaged; a journal has messages of its own."""
+    """Raise a StorageError for rows and attributes that others have damaged; journals have other messages."""
     try:
         yield
     except (RowError, LookupError) as error:

@@ -85,7 +85,7 @@ def _is_word(cells: Sequence[str]) -> bool:
 
 
 def _lacking(cells: Sequence[str], row: Sequence[str], decimal: str, below_names: bool) -> str | None:
-    """Return the cell of a missing sample, in a line with a clock time or date where ``row`` has one; None: no such."""
+    """Return the cell of a missing sample, in a line with a clock time or date where ``row`` has one; else None."""
     times = [place for place, cell in enumerate(row) if number(cell, decimal) is None]
     shown = [place for place in times if number(cells[place], decimal) is None and time_of(cells[place], decimal)]
     others = [cell.strip() for place, cell in enumerate(cells) if place not in shown and number(cell, decimal) is None]
@@ -96,7 +96,7 @@ def _lacking(cells: Sequence[str], row: Sequence[str], decimal: str, below_names
 
 
 def _goes_on(cells: Sequence[str], row: Sequence[str], decimal: str, signals: bool) -> bool:
-    """Say whether a short line is a row: its first cell is a time like the next row's, and the others are no names."""
+    """Say whether a short line is a row: its first cell is a time like the next row's, and no other cell is a name."""
     first, next_one = number(cells[0], decimal), number(row[0], decimal)
     if any(number(cell, decimal) is None and cell.strip().lower() not in _MISSING for cell in cells[1:]):
         return False

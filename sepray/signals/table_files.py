@@ -337,7 +337,7 @@ def _counts(found: Stamps) -> bool:
 
 
 def _told(layout: Layout) -> str:
-    """Return what the columns of a table without channels are, for a message."""
+    """Return words for the columns of a table without channels, for a message."""
     labels = [label for label in layout.labels if label]
     return "times or numbers of samples" + (f" ({', '.join(labels)[:80]})" if labels else "")
 

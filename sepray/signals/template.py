@@ -78,7 +78,7 @@ def _modelled(signal: Tensor, times: Tensor, interval: Tensor, sample_rate: floa
 
 
 def _places(centre: Tensor, before: Tensor, length: Tensor, samples: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return for each sample ``[item, time]`` its beat, its place in that beat, and whether it is in one."""
+    """Return for each sample ``[item, time]`` its beat, its place in that beat, and whether it is in a beat."""
     starts = centre - before[:, None]
     grid = torch.arange(samples, device=centre.device).expand(len(centre), -1).contiguous()
     beat = torch.searchsorted(starts.contiguous(), grid, right=True) - 1

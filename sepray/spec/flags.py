@@ -33,7 +33,7 @@ class RunOptions:
     dry_run: Annotated[bool, tyro.conf.FlagCreatePairsOff, tyro.conf.arg(help_behavior_hint="")] = False
     """Only show what would run, with sizes of data and an estimate of time, memory and disk."""
     on_finish: Annotated[str, tyro.conf.arg(metavar="COMMAND", help_behavior_hint="")] = ""
-    """Shell command to run at the end, however the study ends. Variables SEPRAY_... tell it the results."""
+    """Shell command to run at the end, however the study ends. Variables SEPRAY_... have the results."""
     permitted: Annotated[Permissions, tyro.conf.arg(name="")] = field(default_factory=Permissions)
     """Permissions for what a study's driver otherwise refuses to do."""
 

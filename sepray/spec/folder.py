@@ -134,7 +134,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def folder_id(folder: Path) -> str:
-    """Return the identity of a study's local folder, which it keeps where it is moved or copied; empty without one."""
+    """Return the identity of a study's local folder, which survives a move or a copy; empty without one."""
     try:
         with open_regular(folder / "lock") as file:
             return file.read(_LONGEST_ID).decode(errors="replace").strip()

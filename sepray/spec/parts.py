@@ -131,8 +131,8 @@ class Resources:
     ] = ""
     """Device that trials train on, in torch's words: cpu, cuda (AMD's GPUs too) or mps (Apple's, untried)."""
     epoch_timeout: float = 0.0
-    """Seconds that an epoch may take. After them its worker is ended, and another one goes on with the trial from its
-    checkpoint. 0: without limit."""
+    """Seconds that an epoch may take. After that, the epoch's worker is ended, and another worker goes on with the
+    trial from the last checkpoint. 0: without limit."""
     address: Annotated[
         str | None,
         tyro.conf.arg(metavar="ADDRESS", help_behavior_hint="(default: $RAY_ADDRESS, else a Ray of its own)"),

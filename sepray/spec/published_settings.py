@@ -1,4 +1,4 @@
-"""Published settings in a study: for how many epochs they are trained, and what their rows are called."""
+"""Published settings in a study: the number of epochs that they are trained for, and the names of their rows."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def require_epochs(epochs: object) -> None:
 
 
 def own_epochs(label: str, budget: str, published: Mapping[str, int]) -> int | None:
-    """Return for how many epochs a published setting is trained; None: for those of the study."""
+    """Return for how many epochs a published setting is trained; None: for as many as the study's trials are."""
     return published.get(label) if budget == PUBLISHED else None
 
 

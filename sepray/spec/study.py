@@ -40,7 +40,7 @@ GIVEN = ("space", "reference_points", "reference_epochs", "controls", "arms", "f
 
 @dataclass(frozen=True, init=False)
 class StudySpec(Changeable):
-    """A hyperparameter study: a separator on a task, what to vary, and how to search.
+    """A hyperparameter study: a separator on a task, the search space, and the way to search.
 
     Running the same command again continues the study where it stopped, or extends it where --trials is larger.
 
@@ -65,10 +65,10 @@ class StudySpec(Changeable):
     controls: Given = field(default_factory=dict)
     """Changes to the best settings, by name, that are trained beside them for the final table."""
     arms: Given = field(default_factory=dict)
-    """Alternatives that the study is about, by name, the control first: what each fixes and what it searches
+    """Alternatives that the study is about, by name, the control first: the settings that each fixes and searches
     (``sepray.arms.Arm``)."""
     fixed_settings: Given = field(default_factory=dict)
-    """Hyperparameter -> value that it has in every trial, instead of being searched."""
+    """Hyperparameter -> its value in every trial, where it is fixed instead of searched."""
     first_settings: Given = field(default_factory=dict)
     """Settings by name that are tried before the published ones, such as another study's champion's."""
     objective: tuple[str, ...] = ("relative_l2",)
@@ -81,8 +81,8 @@ class StudySpec(Changeable):
     """Initial model, with whose weights every training begins: pretrained:ecg, models:/NAME@champion or a folder. It
     has a row of the final table as it is, without further training. Empty: random weights."""
     seed: int = 0
-    """Random seed of the sampler, of all trials, and of which items give unpaired samples. A study that goes on has the
-    seed that it was begun with."""
+    """Random seed of the sampler, of all trials, and of the choice of items that give unpaired samples. A study that
+    goes on keeps the seed that it was begun with."""
     budget: BudgetFlags = field(default_factory=Budget)
     """Amount of training."""
     search: SearchFlags = field(default_factory=Search)
