@@ -136,7 +136,7 @@ def _wrapped(printed: str) -> str:
     width = shutil.get_terminal_size().columns
     usage, *others = printed.split("\n")
     usage = re.sub(r"\[[A-Z ]+ OPTIONS\]", "[OPTIONS]", usage)  # tyro puts the command's name before the word
-    if any("subcommands" in line for line in others):  # which are listed below
+    if any("subcommands" in line for line in others):  # the commands, listed below
         usage = re.sub(r"\{\w+(,\w+)+\}", "COMMAND ...", usage)
     return "\n".join(line if line[:1] in _BOX else textwrap.fill(line, width) for line in [usage, *others])
 
@@ -147,7 +147,7 @@ def _one_line(box: str) -> str:
     A terminal that has no box-drawing characters gets a box without sides, and dashes between its parts.
     """
     rows = [row.strip(" │") for row in box.splitlines()]
-    title = next((k for k, row in enumerate(rows) if row[:1] == "╭" or set(row) == {"-"}), 0)  # above, imports may warn
+    title = next((k for k, row in enumerate(rows) if row[:1] == "╭" or set(row) == {"-"}), 0)  # first, imports may warn
     parts: list[list[str]] = [[]]
     for row in (row for row in rows[title + 1 :] if row and row[0] != "╰"):
         if set(row) <= set("─-"):

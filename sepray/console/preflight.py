@@ -230,7 +230,7 @@ def require_token() -> None:
 
 
 def require_usable_folder() -> None:
-    """Refuse to start where ``matplotlibrc`` in the current folder is no file, or too large for one of settings.
+    """Refuse to start where ``matplotlibrc`` in the current folder is no file, or too large for a file of settings.
 
     matplotlib reads it when it is imported, by whichever library: it would wait for a pipe for ever.
 

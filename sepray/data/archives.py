@@ -92,7 +92,7 @@ def open_tar(path: Path) -> Iterator[tarfile.TarFile]:
         file.seek(0)
         opener = next((opener for magic, opener in _PACKERS if first.startswith(magic)), None)
         size = path.stat().st_size
-        if opener is None:  # it unpacks to nothing more; past the end of a shortened archive nothing can be read
+        if opener is None:  # unpacked already; past the end of a shortened archive nothing can be read
             with tarfile.open(fileobj=_Limited(file, sys.maxsize - 1), mode="r:") as archive:
                 yield archive
             return

@@ -1,4 +1,4 @@
-"""Records of hearts: reading some of them, the pulses in a PPG, and the division of subjects among the splits."""
+"""Records of hearts: choice of those to read, the pulses in a PPG, and the division of subjects among the splits."""
 
 from __future__ import annotations
 

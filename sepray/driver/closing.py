@@ -47,7 +47,7 @@ def run_and_close(name: str, stores: StudyStores, job: Callable[[], int]) -> int
 
 @contextlib.contextmanager
 def one_ray() -> Iterator[None]:
-    """Let the studies in this block share the Ray that the first of them starts here: to start one takes seconds.
+    """Let the studies in this block share the Ray that the first of them starts here: starting a Ray takes seconds.
 
     A study that is interrupted or fails ends that Ray, and the next study starts another. A study on a cluster joins
     the cluster by itself, with its own code.

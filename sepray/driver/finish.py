@@ -96,7 +96,7 @@ class Finish:
         rows = self._rows(finals, champion, systems)
         kept = load_result(self._folder)
         if kept is None or kept["member"] != champion.member.number:
-            packaged_champion.remove(self._model)  # it is an earlier champion's
+            packaged_champion.remove(self._model)  # the model of an earlier champion
         if kept is None or self._is_stale(kept, champion, systems, rows):
             result = score_all(self._spec, self._data, champion, searched, systems, rows)
         else:

@@ -68,7 +68,7 @@ def _wait_for(process: int) -> None:
     try:
         select.select([os.pidfd_open(process)], [], [])
     except OSError:
-        return  # it has ended
+        return  # the worker has ended
 
 
 if __name__ == "__main__":

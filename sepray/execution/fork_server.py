@@ -162,7 +162,7 @@ class _Server:
                 if worker is None:
                     self._accept()
                 elif worker not in self._workers:
-                    continue  # it has ended in this turn
+                    continue  # the worker has ended in this turn
                 elif key.fd == worker.watch:
                     self._end(worker)
                 else:

@@ -40,7 +40,7 @@ def _message(trial: Trial) -> str:
     """
     try:
         message = Path(trial.error_file).read_text(encoding="utf-8")
-    except (OSError, TypeError):  # TypeError: Tune has written none
+    except (OSError, TypeError):  # TypeError: Tune has written no message
         return ""
     unanswering = _UNAVAILABLE.search(message)
     if unanswering and "SystemExit" not in message:

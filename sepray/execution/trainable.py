@@ -300,7 +300,7 @@ class SeparatorTrainable(tune.Trainable):
         return self.step()
 
     def _final_result(self, outcome: str, reason: str, trace: str = "") -> dict[str, Any]:
-        """Return the result of a trial that cannot train on: its last epoch's, with how it ended."""
+        """Return the result of a trial that cannot train on: that of its last epoch, with its outcome."""
         self._finish_writing()  # the folder may be removed once the outcome is known
         last = dict(self._history[-1]) if self._history else {"epoch": 0, "objective": float("nan")}
         final = {"outcome": outcome, "reason": mask(reason), "traceback": mask(trace), "done": True}

@@ -29,7 +29,7 @@ _DECORATORS = {
     "abc.abstractmethod",
 }
 _INSTALLED = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-_INSTALLED |= {path.resolve() for path in _INSTALLED} | {Path(__file__).resolve().parents[1]}  # the last: sepray itself
+_INSTALLED |= {path.resolve() for path in _INSTALLED} | {Path(__file__).resolve().parents[1]}  # and sepray itself
 _BUILTINS = {"property", "staticmethod", "classmethod"}
 _FACTORIES = {"list", "dict", "set", "tuple"}
 _LIBRARIES = {name.partition(".")[0] for name in _DECORATORS}

@@ -59,7 +59,7 @@ class Changes:
     settings: Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ""
     """TOML file with hyperparameters to fix, as `sepray show STUDY --settings` prints it. Only the others vary."""
     first_settings: Annotated[str, tyro.conf.arg(metavar="FILE", help_behavior_hint="")] = ""
-    """TOML file with hyperparameters to try first. They are never stopped early, and the search goes on from them."""
+    """TOML file with hyperparameters to try first. Their trial is never stopped early; the search goes on from it."""
 
     @contextlib.contextmanager
     def named(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from .forms import Chosen
 from .spec import Part, Row, Table
 
 Key = tuple[str, str]
-"""Names of the source and of the measure that a figure is of."""
+"""Key of a figure: names of its source and of its measure."""
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def _answer(asked: Mapping[str, Any]) -> tuple[int, bytes] | None:
                     content += part
                     if len(content) > _LONGEST_ANSWER:
                         break
-        except (OSError, ValueError):  # errors of requests are OSErrors, and so is a missing file of a certificate
+        except (OSError, ValueError):  # requests raises OSErrors, and so does a missing file of a certificate
             answers.put(None)
         else:
             answers.put((answer.status_code, bytes(content)) if len(content) <= _LONGEST_ANSWER else None)

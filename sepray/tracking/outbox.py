@@ -110,7 +110,7 @@ class Outbox:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        self.refuse_links(self.path)  # another file would get the tables
+        self.refuse_links(self.path)  # else a linked file would get the tables
         if found := program_on(self.path, _NAMES):
             raise OutboxError(f"the outbox {self.path} has {found}, which sepray has not made: go back to a copy of it")
         self.path.parent.mkdir(parents=True, exist_ok=True)
