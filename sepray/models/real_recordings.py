@@ -48,12 +48,12 @@ class RecordResult:
     """Scores on one record, a recording of a patient.
 
     Attributes:
-        record: its path within the folder.
+        record: path of the record within the folder.
         leads: number of leads that are scored.
         segments: number of segments.
         scores: source -> system -> scores.
-        known: source -> its annotation in words.
-        picture: file of its picture; None if none was drawn.
+        known: source -> annotation of its heart in words.
+        picture: file of the record's picture; None if none was drawn.
     """
 
     record: str

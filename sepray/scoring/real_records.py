@@ -30,8 +30,8 @@ NEAR = 5.0
 FAINT = 0.07
 """Height (``signals.beats.qrs_height``) of a fetus's beats, the mother's = 1, below which there is none.
 
-Of synthetic fetuses that are found, 2.5% are lower; ``python benchmarks/beats.py --faint`` measures it, without any
-real recording."""
+In 2.5% of the synthetic fetuses that are found, the beats are lower. ``python benchmarks/beats.py --faint`` measures
+the share, without any real recording."""
 
 HERS = 0.6
 """Share of a fetus's beats within ``TOLERANCE`` of one of the mother's, above which they are taken for hers. By chance
@@ -70,8 +70,8 @@ def found_beats(
         rate: samples a second.
         name: name of the source.
         signal: kind of signal, which says its range.
-        mother: of the same system, the mother's estimate and her beats ``[lead, segment, beat]``; None: there is none,
-            or it is she.
+        mother: the same system's estimate of the mother, and her beats ``[lead, segment, beat]``; None: there is no
+            mother, or the source is the mother.
         beside: level ``[lead, segment]`` of the loudest estimate of the same system, beside which this one may be
             silent; None: it is not compared.
     """

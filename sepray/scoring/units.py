@@ -107,8 +107,8 @@ class Units:
     def of(self, values: Values) -> Values:
         """Return one value for each independent unit ``[..., unit]``, from scores or differences ``[..., item]``.
 
-        Of one part: the mean over the unit's items. Of several: see the module. The mean of the result is that over
-        units, which is the mean over items where all units have as many.
+        If the units have one part, the value is the mean over the unit's items; for several parts, see the module. The
+        mean of the result is that over units, which is the mean over items where all units have as many.
         """
         means = [_means(values, codes) for codes in self.parts]
         if len(means) == 1:

@@ -58,7 +58,7 @@ class FixedTrial:
     def point(self) -> str:
         """Digest of the arm and of all that decides the training.
 
-        That is hyperparameters and seed, and where its attributes have them its own ``epochs`` and ``code``.
+        The training is decided by hyperparameters and seed, and by ``epochs`` and ``code`` where ``attributes`` have them.
         """
         own = {name: self.attributes[name] for name in (ARM, "epochs", "code") if self.attributes.get(name)}
         return digest({"hyperparameters": self.hyperparameters, "seed": self.seed, **own})
@@ -310,7 +310,7 @@ class Ledger:
     def _dimensions(self, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Return Optuna's parameters of a trial: the whole space, or those that its arm searches, the arm first.
 
-        Of a fixed trial they are those that its values lie in.
+        A fixed trial has only the parameters whose ranges its values lie in.
         """
         space = dimensions(self._arms, self._space, trial)
         if "point" not in trial.user_attrs:

@@ -1,6 +1,6 @@
 """Estimates of one item as training goes on, by iteration of the method (NES, figure 2).
 
-Of a training that has ended only the checkpoints of its last epochs are left. So the training of the first seed is
+A training that has ended leaves only the checkpoints of its last epochs. So the training of the first seed is
 repeated, as ``sepray reproduce`` does, and separates the item after some of its iterations.
 """
 

@@ -145,7 +145,7 @@ class RunFinder:
     def _find_runs(self, study: str, creation: Mapping[str, Any] | None) -> None:
         """Save in the outbox all runs of a study that the server has and the outbox does not know.
 
-        Of several runs with the same label the oldest counts.
+        If several runs have one label, the oldest counts.
         """
         parent = self._outbox.run(RunKey(study))
         if parent and parent.experiment_id:

@@ -25,7 +25,7 @@ class Adam:
         lr: learning rate.
         eps: what is added to the root of the second moment.
         betas: decay rates of the two moments.
-        state: of each parameter ``step``, ``exp_avg`` and ``exp_avg_sq``, the names that torch's optimizer has; empty
+        state: for each parameter ``step``, ``exp_avg`` and ``exp_avg_sq``, as torch's optimizer names them; empty
             before its first step.
     """
 
