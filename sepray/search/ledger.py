@@ -58,7 +58,7 @@ class FixedTrial:
     def point(self) -> str:
         """Digest of the arm and of all that decides the training.
 
-        The training is decided by hyperparameters and seed, and by ``epochs`` and ``code`` where ``attributes`` have them.
+        Hyperparameters and seed decide the training, and ``epochs`` and ``code`` where ``attributes`` have them.
         """
         own = {name: self.attributes[name] for name in (ARM, "epochs", "code") if self.attributes.get(name)}
         return digest({"hyperparameters": self.hyperparameters, "seed": self.seed, **own})
