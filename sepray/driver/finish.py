@@ -67,7 +67,7 @@ class Finish:
             compared = (*systems.systems, *systems.best)
             needed = {t.number: t for system in compared for t in system.members.values()}
             needed |= {t.number: t for row in rows for t in row.members}
-        if not is_scored or not (self._oracle or packaged_champion.is_packaged(self._model)):
+        if not is_scored or not (self._oracle or self._is_packaged(champion.member.number)):
             needed[champion.member.number] = champion.member
         return [trial for trial in needed.values() if not has_weights(trial)]
 
@@ -173,8 +173,12 @@ class Finish:
         write(self._folder, "registration.json", json.dumps({**asdict(registered), "commands": commands}))
         report = study_report.make_report(spec, data, self._folder, tracker)
         announcement.show(spec, data, result, registered, commands, report)
-        version = registered.version or ("waiting" if packaged_champion.is_packaged(self._model) else "none")
+        version = registered.version or ("waiting" if self._is_packaged(int(result["member"])) else "none")
         announcement.keep(spec, data, result, registered, commands, report is not None, version, tracker)
+
+    def _is_packaged(self, member: int) -> bool:
+        """Say whether the model of the champion, a retraining with this number, is there as it was packaged."""
+        return packaged_champion.is_packaged(self._model, self._spec, member)
 
     def _register(self, result: KeptResult) -> Registration:
         """Register the packaged champion; a server that did not answer is asked again once it has taken all updates."""

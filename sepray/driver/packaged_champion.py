@@ -14,6 +14,7 @@ from ..scoring.offsets import MIXTURE_LEVEL, SOURCE_BASELINE, offset_range, sour
 from ..spec.folder import LEVELS
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
+from ..tracking.packaged_model import describe_folder
 from ..tracking.packaging import is_whole, package_model
 from ..tracking.sources import PackagingError
 from . import runs
@@ -27,7 +28,7 @@ def ensure_packaged(spec: StudySpec, data: TaskData, member: Finished, folder: P
     Returns:
         Why it cannot be packaged, in words; empty if it is.
     """
-    if is_packaged(folder):
+    if is_packaged(folder, spec, member.number):
         return ""
     if links.any_below(folder):  # files would be written through these links, or sent from where they lead
         remove(folder)
@@ -38,9 +39,24 @@ def ensure_packaged(spec: StudySpec, data: TaskData, member: Finished, folder: P
     return ""
 
 
-def is_packaged(folder: Path) -> bool:
-    """Say whether a folder holds a model as it was packaged, and no links."""
-    return not links.any_below(folder) and is_whole(folder)
+def is_packaged(folder: Path, spec: StudySpec, member: int) -> bool:
+    """Say whether a folder holds the model of a retraining of this study as it was packaged, and no links.
+
+    Args:
+        folder: folder of the model, in that of the study's files.
+        spec: description of the study.
+        member: number of the retraining.
+    """
+    if links.any_below(folder) or not is_whole(folder):
+        return False
+    told, _ = describe_folder(folder, str(folder))
+    own = _origin(folder, spec, member)
+    return all(told[name] == value for name, value in own.items() if name in told)  # older models have no uid
+
+
+def _origin(folder: Path, spec: StudySpec, member: int) -> dict[str, str]:
+    """Return the metadata that tell the model of a retraining from all others; a study's files are below its uid."""
+    return {"study": spec.name, "uid": folder.parent.name, "trial": runs.run_label("finals", member)}
 
 
 def remove(folder: Path) -> None:
@@ -67,8 +83,7 @@ def package(spec: StudySpec, data: TaskData, member: Finished, folder: Path) -> 
         config=spec.separator,
         example=data.validation.mixture[:1].numpy(),
         metadata={
-            "study": spec.name,
-            "trial": runs.run_label("finals", member.number),
+            **_origin(folder, spec, member.number),
             "seed": member.attributes.get("seed"),
             "storage": mask(resolve_uri(spec.stores.storage)),
             "metric": spec.metric,

@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 from sepray.driver import packaged_champion
 from sepray.driver.finished_trials import Finished
@@ -14,6 +15,7 @@ from sepray.scoring.offsets import offset_range, source_baseline
 from sepray.separators import cass
 from sepray.tasks import ecg
 from sepray.tracking import load_check
+from sepray.tracking.packaging import is_whole
 from sepray.tracking.sources import PackagingError
 
 from .endings import DATA, SIGNAL
@@ -79,29 +81,53 @@ def model(member, tmp_path):
 
 def test_model_that_is_there_is_not_packaged_again(model, member, monkeypatch):
     monkeypatch.setattr(packaged_champion, "package", lambda *_: pytest.fail("packaged twice"))
-    assert is_packaged(model)
+    assert is_packaged(model, SPEC, 2)
     assert ensure_packaged(SPEC, HEARTS, member, model) == ""
 
 
 @pytest.mark.parametrize("loss", ["folder", "description"])
 def test_model_that_is_gone_is_packaged_again(model, member, loss):
     shutil.rmtree(model) if loss == "folder" else (model / "MLmodel").write_text("")
-    assert not is_packaged(model)
+    assert not is_packaged(model, SPEC, 2)
     assert ensure_packaged(SPEC, HEARTS, member, model) == ""
     assert (model / "MLmodel").stat().st_size > 0
 
 
-@pytest.mark.parametrize("how", ["damaged", "truncated", "missing"])
+@pytest.mark.parametrize("how", ["damaged", "truncated", "missing", "foreign"])
 def test_model_that_is_damaged_is_packaged_again(model, member, how):
     weights = model / "data" / "separator" / "weights.safetensors"
     before = weights.read_bytes()
     if how == "missing":
         weights.unlink()
+    elif how == "foreign":
+        save_file({name: value + 1 for name, value in load_file(weights).items()}, weights)
     else:
         weights.write_bytes(before[:-8] + (bytes(8) if how == "damaged" else b""))
-    assert not is_packaged(model)
+    assert not is_packaged(model, SPEC, 2)
     assert ensure_packaged(SPEC, HEARTS, member, model) == ""
     assert weights.read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ["study", "uid", "trial"])
+def test_whole_model_of_another_study_or_trial_is_replaced(model, member, monkeypatch, what):
+    own = packaged_champion._origin
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(packaged_champion, "_origin", lambda *given: {**own(*given), what: "another"})
+        package(SPEC, HEARTS, member, model)
+    assert is_whole(model)
+    assert not is_packaged(model, SPEC, 2)
+    assert ensure_packaged(SPEC, HEARTS, member, model) == ""
+    assert is_packaged(model, SPEC, 2)
+
+
+def test_model_of_a_version_that_told_no_uid_is_kept(member, tmp_path, monkeypatch):
+    own = packaged_champion._origin
+    with monkeypatch.context() as older:
+        older.setattr(packaged_champion, "_origin", lambda *given: {**own(*given), "uid": None})
+        package(SPEC, HEARTS, member, tmp_path / "model")
+    description = tmp_path / "model" / "MLmodel"
+    description.write_text(description.read_text().replace("  uid: null\n", ""))
+    assert is_packaged(tmp_path / "model", SPEC, 2)
 
 
 def test_link_in_a_model_is_not_written_through(model, member, tmp_path):
@@ -109,7 +135,7 @@ def test_link_in_a_model_is_not_written_through(model, member, tmp_path):
     weights = model / "data" / "separator" / "weights.safetensors"
     weights.unlink()
     weights.symlink_to(tmp_path / "elsewhere")
-    assert not is_packaged(model)
+    assert not is_packaged(model, SPEC, 2)
     assert ensure_packaged(SPEC, HEARTS, member, model) == ""
     assert not weights.is_symlink()
     assert (tmp_path / "elsewhere").read_text() == "of somebody else"
@@ -122,7 +148,7 @@ def test_reason_why_there_is_no_model_comes_back_in_words(member, tmp_path, monk
     monkeypatch.setattr(packaged_champion, "package", refused)
     reason = "the separator imports secret_library, which does not travel with it"
     assert ensure_packaged(SPEC, HEARTS, member, tmp_path / "model") == reason
-    assert not is_packaged(tmp_path / "model")
+    assert not is_packaged(tmp_path / "model", SPEC, 2)
 
 
 def test_removed_model_is_gone_and_what_a_link_leads_to_stays(tmp_path):
