@@ -12,6 +12,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import BaseStorage
 
 from ..kept.make import unpack
 
@@ -134,6 +135,7 @@ class Laboratory:
     def __init__(self, folder: Path, scripts: Mapping[str, str]) -> None:
         self.folder = folder
         self.started: list[subprocess.Popen] = []
+        self.storage: BaseStorage | None = None  # Optuna's, where it is not optuna.db
         for name, text in scripts.items():
             (folder / name).write_text(text.lstrip())
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "RAY", "OMP"))}
@@ -188,7 +190,8 @@ class Laboratory:
 
     def trials(self, name: str = "lab") -> list[optuna.trial.FrozenTrial]:
         """Return the trials in the Optuna storage."""
-        study = optuna.load_study(study_name=name, storage=f"sqlite:///{self.folder}/optuna.db")
+        storage = self.storage or f"sqlite:///{self.folder}/optuna.db"
+        study = optuna.load_study(study_name=name, storage=storage)
         return study.get_trials()
 
     def champion(self, printed: str, name: str = "lab") -> str:

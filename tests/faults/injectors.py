@@ -121,12 +121,44 @@ def optuna_locked(seconds: float, kill: bool = False) -> Fault:
     return fault
 
 
+@contextlib.contextmanager
+def _read_only(run: Run) -> Iterator[None]:
+    """Let nobody write to the Optuna storage meanwhile.
+
+    Permissions do not bind root, and a mount becomes read-only only when nobody has a file on it open for writing, as
+    the driver has. So it is the files' own attribute; not of the file that SQLite maps, whose writer the system would
+    end by SIGBUS.
+    """
+    files = [str(file) for file in run.folder.glob("optuna.db*") if not file.name.endswith("-shm")]
+    subprocess.run(["chattr", "+i", *files], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["chattr", "-i", *files], check=True)
+
+
 def optuna_read_only(run: Run) -> None:
     """Let nobody write to the Optuna storage for some seconds."""
-    files = [str(file) for file in run.folder.glob("optuna.db*")]
-    subprocess.run(["chattr", "+i", *files], check=True)
-    time.sleep(15)
-    subprocess.run(["chattr", "-i", *files], check=True)
+    with _read_only(run):
+        time.sleep(15)
+
+
+def optuna_read_only_for_good(run: Run) -> None:
+    """Let nobody write to the Optuna storage until the driver has ended for it, in one line."""
+    with _read_only(run):
+        status = run.wait(300)
+    if status != 2 or "the storage has failed for 120 s" not in run.printed:
+        run.notes.append(f"a read-only storage ended with {status}: {run.printed[-300:]}")
+
+
+def optuna_mounted_read_only(run: Run) -> None:
+    """Start where the files of the Optuna storage are on a read-only mount, in a mount namespace of the start's own."""
+    run.kill()
+    mount = 'for f in optuna.db*; do mount --bind "$f" "$f" && mount -o remount,bind,ro "$f" || exit 99; done'
+    run.prefix = ["unshare", "-m", "sh", "-c", f'{mount}; exec "$@"', "sh"]
+    if run.again() != 2 or "readonly" not in run.printed.replace("-", ""):
+        run.notes.append(f"a read-only storage ended with {run.statuses[-1]}: {run.printed[-300:]}")
+    run.prefix = []
 
 
 def optuna_corrupt(run: Run) -> None:
@@ -159,6 +191,36 @@ def _small_files(pids: list[int]) -> Iterator[None]:
         for pid, limits in before.items():
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
+
+
+def memory_short(run: Run) -> None:
+    """Let the workers, and those that begin meanwhile, get no more memory from the system for eight seconds.
+
+    Whichever part of a worker asks for it, and not the separator alone. A worker that the system ends for its memory
+    gets the signal of the row ``worker killed``.
+    """
+    import resource
+
+    def limit(most: int | None) -> None:
+        for process in run.children("ray::", "fork_server"):
+            with contextlib.suppress(ProcessLookupError):
+                _, hard = resource.prlimit(process.pid, resource.RLIMIT_AS)
+                resource.prlimit(process.pid, resource.RLIMIT_AS, (hard if most is None else most, hard))
+
+    limit(1 << 20)
+    time.sleep(8)
+    limit(None)
+
+
+def ended_by_ray_for_memory(run: Run) -> None:
+    """Let Ray end every worker for the lack of memory of its node, until the driver has ended for it, in one line."""
+    run.kill()
+    scarce = {"RAY_memory_usage_threshold": "0.01", "RAY_memory_monitor_refresh_ms": "250"}
+    run.laboratory.environment |= scarce
+    if run.again() != 2 or "out of memory" not in run.printed:
+        run.notes.append(f"without memory it ended with {run.statuses[-1]}: {run.printed[-300:]}")
+    for name in scarce:
+        del run.laboratory.environment[name]
 
 
 def disk_full(what: str) -> Fault:

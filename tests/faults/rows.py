@@ -98,6 +98,8 @@ PROCESSES = [
     Row("whole Ray killed", inject.kills(*_RAY, every=True)),
     Row("all workers and agents of Ray killed", inject.workers_and_agents_killed),
     *(Row(f"driver killed, {stage}", inject.driver_killed, stage) for stage in STAGES),
+    Row("workers without memory for 8 s", inject.memory_short, outage=38),  # the trial waits 10 and 20 s for memory
+    Row("workers ended by Ray for lack of memory", inject.ended_by_ray_for_memory, outage=60),
     Row("sender killed", inject.kills("tracking.sender")),
     Row("sender killed five times", inject.killed_again_and_again("tracking.sender", 5)),
 ]
@@ -115,6 +117,7 @@ LEAVING = [
 
 TRACKING = [
     _at_start("MLflow down at the start, for 20 s", inject.mlflow("refuse", 20), **_SERVER, outage=20),
+    _at_start("MLflow down at the start, for 60 s", inject.mlflow("refuse", 60), **_SERVER, outage=60),
     _at_start("MLflow down at the start, for ever", inject.mlflow("refuse"), **_SERVER, outage=60),
     Row("MLflow down for 20 s", inject.mlflow("refuse", 20), **_SERVER, outage=20),
     Row("MLflow down for 60 s", inject.mlflow("refuse", 60), **_SERVER, outage=60),
@@ -123,6 +126,9 @@ TRACKING = [
     _at_start("MLflow slow", inject.mlflow("slow"), **_SERVER, outage=60),
     _at_start("MLflow answers 5xx", inject.mlflow("error"), **_SERVER),
     _at_start("MLflow's answers lost", inject.mlflow("lose"), **_SERVER),
+    Row("MLflow slow, from the search on", inject.mlflow("slow"), **_SERVER, outage=60),
+    Row("MLflow answers 5xx, from the search on", inject.mlflow("error"), **_SERVER),
+    Row("MLflow's answers lost, from the search on", inject.mlflow("lose"), **_SERVER),
 ]
 
 OPTUNA = [
@@ -131,6 +137,9 @@ OPTUNA = [
     Row("Optuna locked for 200 s", inject.optuna_locked(200), outage=200),
     Row("Optuna locked for 30 s, driver killed", inject.optuna_locked(30, kill=True), outage=30),
     Row("Optuna read-only for 15 s", inject.optuna_read_only, program="chattr", outage=15),
+    # The driver has patience with a storage for 120 s.
+    Row("Optuna read-only for good", inject.optuna_read_only_for_good, program="chattr", outage=120),
+    Row("Optuna mounted read-only at a start", inject.optuna_mounted_read_only, program="unshare"),
     Row("Optuna corrupt", inject.optuna_corrupt),
 ]
 
@@ -152,6 +161,8 @@ FILES = [
         Row(f"model {how}", condition.model_damaged(how), "registration", loads=True)
         for how in ("damaged", "truncated", "missing", "deleted")
     ),
+    Row("model with foreign weights", condition.model_foreign(whole=False), "registration", loads=True),
+    Row("model of another study", condition.model_foreign(whole=True), "registration", loads=True),
 ]
 
 SEPARATOR = [
@@ -171,14 +182,29 @@ SEPARATOR = [
 SURROUNDINGS = [
     Row("clock a day back", condition.clock("-1d"), program="faketime"),
     Row("clock a day forth", condition.clock("+1d"), program="faketime"),
+    *(
+        Row(
+            f"clock set a day {way} under a driver",
+            condition.clock_set(shift),
+            "search",
+            condition.clock_that_will_be_set,
+        )
+        for way, shift in (("back", -86_400), ("forth", 86_400))
+    ),
     Row("second driver", condition.second_driver),
+    Row("second driver, journal", condition.second_driver, "search", condition.journal),
+    Row("second driver, gRPC proxy", condition.second_driver, "search", condition.behind_a_proxy),
     Row("second driver from another folder", condition.second_folder),
     Row("second driver from another host", condition.second_host, program="unshare", outage=45),
+    Row("second driver from another folder and host", condition.second_folder_and_host, program="unshare", outage=45),
     _at_start("two drivers at once", condition.at_once),
+    _at_start("two drivers at once from two hosts", condition.at_once_from_two_hosts, program="unshare", outage=45),
     _at_start("two drivers at once from two folders", condition.at_once_from_two_folders),
     _at_start("two studies at once in a fresh folder", condition.two_studies_at_once, others=1),
     Row("taken over from a driver that runs", condition.taken_over(stopped=False), outage=10),
     Row("taken over from a suspended driver", condition.taken_over(stopped=True), outage=10),
+    Row("taken over at another host", condition.taken_over_at_another_host, program="unshare", outage=10),
+    Row("taken over in another folder", condition.taken_over_in_another_folder, outage=10),
     Row("driver killed, goes on at another host", condition.goes_on_at_another_host, program="unshare", outage=45),
     Row("folder moved", condition.moved),
     Row("folder copied", condition.copied),
