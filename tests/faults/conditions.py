@@ -246,16 +246,20 @@ def taken_over_at_another_host(run: Run) -> None:
 
 
 def taken_over_in_another_folder(run: Run) -> None:
-    """Let a driver in another folder take the study over: refused, and the first goes on; then with ``--move-here``."""
+    """Let a driver in another folder take the study over from one that is suspended: refused without ``--move-here``.
+
+    The first is suspended so that its retraining has not finished: in another folder that would be trained once more.
+    """
     first = run.process
     assert first is not None
+    first.send_signal(signal.SIGSTOP)
     _move(run)
     run.start("--take-over")
-    if run.wait() != 2 or first.poll() is not None:
+    if run.wait() != 2 or "--move-here" not in run.printed:
         run.notes.append(f"a study whose checkpoints are elsewhere ended with {run.statuses[-1]}: {run.printed[-300:]}")
     run.process = first
     run.flags.append("--move-here")
-    taken_over(stopped=False)(run)
+    taken_over(stopped=True)(run)
 
 
 def goes_on_at_another_host(run: Run) -> None:
