@@ -14,7 +14,7 @@ from ..scoring.offsets import MIXTURE_LEVEL, SOURCE_BASELINE, offset_range, sour
 from ..spec.folder import LEVELS
 from ..spec.study import StudySpec
 from ..tracking.environment import resolve_uri
-from ..tracking.packaged_model import describe_folder
+from ..tracking.packaged_model import ModelError, describe_folder
 from ..tracking.packaging import is_whole, package_model
 from ..tracking.sources import PackagingError
 from . import runs
@@ -49,7 +49,10 @@ def is_packaged(folder: Path, spec: StudySpec, member: int) -> bool:
     """
     if links.any_below(folder) or not is_whole(folder):
         return False
-    told, _ = describe_folder(folder, str(folder))
+    try:
+        told, _ = describe_folder(folder, str(folder))
+    except ModelError:  # as where another version has packaged it; a model can always be packaged again
+        return False
     own = _origin(folder, spec, member)
     return all(told[name] == value for name, value in own.items() if name in told)  # older models have no uid
 

@@ -56,6 +56,7 @@ def registered(monkeypatch):
     monkeypatch.setattr(registration, "register", register)
     monkeypatch.setattr(packaged_champion, "package", lambda *given: replace_file(given[-1] / "MLmodel", "a model"))
     monkeypatch.setattr(packaged_champion, "is_whole", lambda folder: (folder / "MLmodel").is_file())
+    monkeypatch.setattr(packaged_champion, "describe_folder", lambda *_: ({}, None))
     monkeypatch.setattr(study_report, "make_report", lambda *_: None)
     return results
 

@@ -15,6 +15,7 @@ from sepray.scoring.offsets import offset_range, source_baseline
 from sepray.separators import cass
 from sepray.tasks import ecg
 from sepray.tracking import load_check
+from sepray.tracking.packaged_model import ModelError
 from sepray.tracking.packaging import is_whole
 from sepray.tracking.sources import PackagingError
 
@@ -117,6 +118,17 @@ def test_whole_model_of_another_study_or_trial_is_replaced(model, member, monkey
     assert is_whole(model)
     assert not is_packaged(model, SPEC, 2)
     assert ensure_packaged(SPEC, HEARTS, member, model) == ""
+    assert is_packaged(model, SPEC, 2)
+
+
+def test_whole_model_that_cannot_be_described_is_packaged_again(model, member, monkeypatch):
+    def refuse(folder, name):
+        raise ModelError(f"{name} cannot be loaded")
+
+    with monkeypatch.context() as other:
+        other.setattr(packaged_champion, "describe_folder", refuse)
+        assert not is_packaged(model, SPEC, 2)
+        assert ensure_packaged(SPEC, HEARTS, member, model) == ""
     assert is_packaged(model, SPEC, 2)
 
 

@@ -65,6 +65,7 @@ def run_study(monkeypatch, simulation, tracker) -> Callable[[StudySpec], int]:
     monkeypatch.setattr(driver, "load_task", lambda config, cache: DATA)
     monkeypatch.setattr(packaged_champion, "package", package)
     monkeypatch.setattr(packaged_champion, "is_whole", Path.exists)
+    monkeypatch.setattr(packaged_champion, "describe_folder", lambda *_: ({}, None))
     no_database = SimpleNamespace(queue_ended_trials=lambda *given: None)  # the tracker has none
     monkeypatch.setattr(stores, "new_database", no_database)
     monkeypatch.setattr(registration, "register", register)
